@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+
+
+class CatalogModel(models.Model):
+    """A model under the id that callers use, such as `anthropic/claude-sonnet-4.5`."""
+
+    id = models.CharField(primary_key=True, max_length=120)
+    name = models.CharField(max_length=120)
+    context = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
+    max_output = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
+    capabilities = models.JSONField(default=list, help_text='Such as "tools", "vision".')
+    aliases = models.JSONField(default=list, help_text="Other ids that callers send for it.")
+    released_on = models.DateField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class OfferingQuerySet(models.QuerySet["Offering"]):
+    def routable(self) -> Self:
+        return self.filter(enabled=True)
+
+
+class Offering(models.Model):
+    """This provider serves this model under that upstream id."""
+
+    model = models.ForeignKey(CatalogModel, on_delete=models.CASCADE, related_name="offerings")
+    provider = models.CharField(max_length=40)
+    upstream_id = models.CharField(max_length=200)
+    direct = models.BooleanField(default=False)
+    enabled = models.BooleanField(default=True)
+    endpoints = models.JSONField(
+        null=True, blank=True, help_text="Endpoints it is limited to; null means the provider's."
+    )
+    source = models.CharField(max_length=20, default="bundled")
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OfferingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "upstream_id", "direct"], name="byok_offering_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} at {self.provider}"
+
+
+class Price(models.Model):
+    """Unit prices of an offering, in 10⁻¹² dollars a token ($3 a million is 3 000 000).
+
+    Of several rows the one in force is the latest begun, with the highest `above_tokens` that the
+    prompt exceeds, whose `hours` (when given) hold at the time of the call.
+    """
+
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="prices")
+    starts_at = models.DateTimeField()
+    above_tokens = models.PositiveIntegerField(
+        default=0, help_text="Applies to prompts longer than this."
+    )
+    hours = models.JSONField(
+        null=True, blank=True, help_text="Days and UTC hours it is limited to; null means always."
+    )
+    input = models.PositiveBigIntegerField()
+    output = models.PositiveBigIntegerField()
+    cache_read = models.PositiveBigIntegerField(null=True, blank=True)
+    cache_write = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["offering", "starts_at", "above_tokens"],
+                condition=Q(hours__isnull=True),
+                name="byok_price_one_at_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.input}/{self.output} from {self.starts_at:%Y-%m-%d}"

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import uuid
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from byok.fields import EncryptedField
+from orgs.models import Account
+
+
+class ProviderKeyQuerySet(models.QuerySet["ProviderKey"]):
+    def for_account(self, account: Account) -> Self:
+        return self.filter(account=account)
+
+    def enabled(self) -> Self:
+        return self.filter(enabled=True)
+
+
+class ProviderKey(models.Model):
+    """A credential of an account at a provider, sealed. One per account and provider."""
+
+    class OnFailure(models.TextChoices):
+        ERROR = "error", "Return the error"
+        BALANCE = "balance", "Use MegaBrain balance"
+
+    class Health(models.TextChoices):
+        UNTESTED = "untested", "Never used"
+        WORKS = "works", "Works"
+        FAILING = "failing", "Failing"
+        COOLING = "cooling", "Cooling down"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="provider_keys")
+    provider = models.CharField(max_length=40)
+    secret = EncryptedField()
+    hint = models.CharField(max_length=40, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    enabled = models.BooleanField(default=True)
+    managed_by = models.CharField(max_length=40, blank=True)
+    on_failure = models.CharField(max_length=10, choices=OnFailure, default=OnFailure.ERROR)
+    remind_on = models.DateField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, related_name="+", null=True, blank=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    secret_changed_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    health = models.CharField(max_length=10, choices=Health, default=Health.UNTESTED)
+    health_code = models.CharField(max_length=40, blank=True)
+    health_message = models.CharField(max_length=300, blank=True)
+    health_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ProviderKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "provider"], name="byok_providerkey_one_per_provider"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} key of {self.account_id}"
+
+    @property
+    def audit_label(self) -> str:
+        return f"{self.provider} {self.hint}".strip()
+
+
+class KeyTestQuerySet(models.QuerySet["KeyTest"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[KeyTest.State.QUEUED, KeyTest.State.RUNNING])
+
+
+class KeyTest(models.Model):
+    """One try of a provider key, asked for by a person and run by a worker."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        PASSED = "passed"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    key = models.ForeignKey(ProviderKey, on_delete=models.CASCADE, related_name="tests")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, related_name="+", null=True, blank=True
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    code = models.CharField(max_length=40, blank=True)
+    message = models.CharField(max_length=500, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = KeyTestQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key"],
+                condition=Q(state__in=["queued", "running"]),
+                name="byok_keytest_one_at_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "running"], finished_at__isnull=True)
+                | Q(state__in=["passed", "failed"], finished_at__isnull=False),
+                name="byok_keytest_finished_iff_ended",
+            ),
+        ]
+        indexes = [models.Index(fields=["key", "-created_at"], name="byok_keytest_by_key")]
+
+    def __str__(self) -> str:
+        return f"Test of {self.key_id}: {self.state}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished_at is not None

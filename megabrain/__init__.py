@@ -1,0 +1,6 @@
+"""MegaBrain: one gateway URL for coding agents."""
+
+from megabrain.celery import app as celery_app
+
+__all__ = ["celery_app"]
+__version__ = "0.1.0"

@@ -1,0 +1,11 @@
+"""The Celery application: `celery -A megabrain worker` finds it here."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "megabrain.settings")
+
+app = Celery("megabrain")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

@@ -1,0 +1,259 @@
+"""Every setting, read once from the environment, each also from a file named by NAME_FILE.
+
+With nothing set, MegaBrain runs on one machine: SQLite, an in-memory cache and a file-based
+queue under MEGABRAIN_HOME. DATABASE_URL and REDIS_URL switch to PostgreSQL and Redis. An https
+MEGABRAIN_BASE_URL (or MEGABRAIN_PRODUCTION=1) makes it a production installation, which refuses
+to start on a missing or weak setting and names it. docs/settings.md describes each one.
+"""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+from megabrain import __version__
+from megabrain.home import generated_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+# Where and what this process is ------------------------------------------------------------
+
+MEGABRAIN_VERSION = __version__
+MEGABRAIN_HOME = Path(env.str("MEGABRAIN_HOME", default=str(BASE_DIR / "var"))).resolve()
+MEGABRAIN_HOME.mkdir(parents=True, exist_ok=True)
+PORT = env.int("PORT", default=8000)
+MEGABRAIN_BASE_URL = env.str("MEGABRAIN_BASE_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
+HTTPS = MEGABRAIN_BASE_URL.startswith("https://")
+MEGABRAIN_PRODUCTION = env.bool("MEGABRAIN_PRODUCTION", default=HTTPS)
+MEGABRAIN_SERVE = env.str("MEGABRAIN_SERVE", default="both")
+MEGABRAIN_SIMULATOR = env.bool("MEGABRAIN_SIMULATOR", default=False)
+DEBUG = env.bool("DEBUG", default=False)
+
+if MEGABRAIN_SERVE not in {"site", "gateway", "both"}:
+    raise ImproperlyConfigured(
+        f"MEGABRAIN_SERVE is {MEGABRAIN_SERVE!r}: use site, gateway or both."
+    )
+if MEGABRAIN_PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("DEBUG must be off in production: it shows secrets in error pages.")
+if MEGABRAIN_PRODUCTION and MEGABRAIN_SIMULATOR:
+    raise ImproperlyConfigured(
+        "MEGABRAIN_SIMULATOR must be off in production: it answers in place of real providers."
+    )
+
+# Secrets -----------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if MEGABRAIN_PRODUCTION and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 10):
+    raise ImproperlyConfigured(
+        "SECRET_KEY is missing or weak: production needs 50 or more random characters."
+    )
+SECRET_KEY = SECRET_KEY or generated_secret(
+    MEGABRAIN_HOME / "secret.key", lambda: secrets.token_urlsafe(64)
+)
+
+MEGABRAIN_VAULT_KEYS = env.str("MEGABRAIN_VAULT_KEYS", default="")
+if not MEGABRAIN_VAULT_KEYS and not MEGABRAIN_PRODUCTION:
+    MEGABRAIN_VAULT_KEYS = generated_secret(
+        MEGABRAIN_HOME / "vault.keys",
+        lambda: "home:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+    )
+
+# Addresses ---------------------------------------------------------------------------------
+
+_host = urlsplit(MEGABRAIN_BASE_URL).hostname or "localhost"
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[_host] if MEGABRAIN_PRODUCTION else [_host, "localhost", "127.0.0.1"]
+)
+CSRF_TRUSTED_ORIGINS = [MEGABRAIN_BASE_URL]
+ROOT_URLCONF = "megabrain.urls"
+ASGI_APPLICATION = "megabrain.asgi.application"
+# The number of reverse proxies in front of us that set X-Forwarded-For and X-Forwarded-Proto.
+MEGABRAIN_TRUSTED_PROXIES = env.int("MEGABRAIN_TRUSTED_PROXIES", default=0)
+if MEGABRAIN_TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Applications ------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "megabrain",
+    "billing",
+    "byok",
+    "orgs",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "template_partials",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# Data --------------------------------------------------------------------------------------
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {
+    "default": env.db_url(
+        "DATABASE_URL", default=f"sqlite:///{MEGABRAIN_HOME / 'megabrain.sqlite3'}"
+    )
+}
+_engine = DATABASES["default"]["ENGINE"]
+if _engine == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # Immediate transactions take the write lock at BEGIN, so that they wait instead of failing.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=16)}}
+    )
+
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# Celery ------------------------------------------------------------------------------------
+
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+if REDIS_URL:
+    CELERY_BROKER_URL = REDIS_URL
+else:
+    _queue = MEGABRAIN_HOME / "queue"
+    for _folder in ("messages", "control", "processed"):
+        (_queue / _folder).mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_URL = "filesystem://"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        # One folder both ways: web and worker are peers on the same machine.
+        "data_folder_in": str(_queue / "messages"),
+        "data_folder_out": str(_queue / "messages"),
+        "control_folder": str(_queue / "control"),
+        "processed_folder": str(_queue / "processed"),
+        "store_processed": False,
+        "polling_interval": 0.2,
+    }
+CELERY_BEAT_SCHEDULE_FILENAME = str(MEGABRAIN_HOME / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "expire-stuck-key-tests": {"task": "byok.tasks.expire_stuck_key_tests", "schedule": 30.0},
+}
+
+# Sign-in -----------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "orgs.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = reverse_lazy("account_login")
+LOGIN_REDIRECT_URL = reverse_lazy("dashboard")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"MegaBrain <no-reply@{_host}>")
+
+# Browser security --------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# Language, time, static files --------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = MEGABRAIN_HOME / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# The gateway -------------------------------------------------------------------------------
+
+_UPSTREAM = ("MEGABRAIN_UPSTREAM_", "_URL")
+# Provider id -> base URL, for egress proxies and the simulator. Only the environment sets it.
+MEGABRAIN_UPSTREAM_URLS = {
+    name.removeprefix(_UPSTREAM[0]).removesuffix(_UPSTREAM[1]).lower().replace("_", "-"): url
+    for name, url in os.environ.items()
+    if name.startswith(_UPSTREAM[0]) and name.endswith(_UPSTREAM[1])
+}
+MEGABRAIN_CONNECT_SECONDS = env.float("MEGABRAIN_CONNECT_SECONDS", default=5)
+MEGABRAIN_FIRST_BYTE_SECONDS = env.float("MEGABRAIN_FIRST_BYTE_SECONDS", default=120)
+MEGABRAIN_IDLE_SECONDS = env.float("MEGABRAIN_IDLE_SECONDS", default=60)
+MEGABRAIN_TOTAL_SECONDS = env.float("MEGABRAIN_TOTAL_SECONDS", default=1800)
+MEGABRAIN_KEEPALIVE_SECONDS = env.float("MEGABRAIN_KEEPALIVE_SECONDS", default=15)
+MEGABRAIN_DRAIN_SECONDS = env.float("MEGABRAIN_DRAIN_SECONDS", default=120)
+MEGABRAIN_REQUESTS_PER_MINUTE = env.int("MEGABRAIN_REQUESTS_PER_MINUTE", default=600)
+MEGABRAIN_CONCURRENT_CALLS = env.int("MEGABRAIN_CONCURRENT_CALLS", default=128)
+
+if MEGABRAIN_FIRST_BYTE_SECONDS > 600:
+    raise ImproperlyConfigured("MEGABRAIN_FIRST_BYTE_SECONDS may be at most 600.")
+
+# Logging -----------------------------------------------------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")

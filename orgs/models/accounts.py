@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import uuid
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def of_member(self, user: models.Model) -> Self:
+        """The accounts that `user` belongs to, the personal one first."""
+        return self.filter(memberships__user=user).order_by(
+            models.Case(models.When(kind=Account.Kind.PERSONAL, then=0), default=1), "name"
+        )
+
+    def platform(self) -> Account:
+        """The one account that holds MegaBrain's own provider keys."""
+        return self.get(kind=Account.Kind.PLATFORM)
+
+
+class Account(models.Model):
+    """Who owns keys, tokens, a balance and an audit trail."""
+
+    class Kind(models.TextChoices):
+        PERSONAL = "personal"
+        ORGANIZATION = "organization"
+        PLATFORM = "platform"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=12, choices=Kind)
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=60, unique=True)
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="personal_account",
+        null=True,
+        blank=True,
+        help_text="Whose personal account this is.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="orgs_account_user_iff_personal",
+                condition=Q(kind="personal", user__isnull=False)
+                | (~Q(kind="personal") & Q(user__isnull=True)),
+            ),
+            models.UniqueConstraint(
+                "kind", condition=Q(kind="platform"), name="orgs_account_one_platform"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def audit_label(self) -> str:
+        return self.name
+
+    @property
+    def is_personal(self) -> bool:
+        return self.kind == self.Kind.PERSONAL
+
+
+class Membership(models.Model):
+    """A user's role in an account. A personal account has one: its owner."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "Owner"
+        BILLING_MANAGER = "billing_manager", "Billing manager"
+        MEMBER = "member", "Member"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=20, choices=Role)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "user"], name="orgs_membership_unique"),
+            models.CheckConstraint(
+                condition=Q(role__in=["owner", "billing_manager", "member"]),
+                name="orgs_membership_known_role",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.account}: {self.get_role_display()}"

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any, NoReturn, Self
+
+from django.db import models
+
+
+class AuditLogIsAppendOnly(Exception):
+    """Raised by every attempt to change or remove an audit event."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def for_account(self, account_id: uuid.UUID) -> Self:
+        return self.filter(account_id=account_id)
+
+    def newest_first(self) -> Self:
+        return self.order_by("-sequence")
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AuditLogIsAppendOnly("Audit events are never changed or removed.")
+
+    update = _refuse
+    delete = _refuse
+    bulk_update = _refuse
+    update_or_create = _refuse
+
+
+class AuditEvent(models.Model):
+    """One change, told so that it can be read years later and not be altered unnoticed.
+
+    Ids and labels of actor and target are copied, not referenced: the row outlives what it names.
+    `orgs.audit.record` is the only writer; database triggers refuse updates and deletes.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    account_id = models.UUIDField()
+    sequence = models.PositiveBigIntegerField(help_text="1, 2, 3 … within the account.")
+    event = models.CharField(max_length=60)
+    actor_id = models.UUIDField(null=True, blank=True)
+    actor_label = models.CharField(max_length=254)
+    target_kind = models.CharField(max_length=40)
+    target_id = models.CharField(max_length=64)
+    target_label = models.CharField(max_length=254)
+    changed = models.JSONField(default=list, help_text="Names of changed fields, never values.")
+    details = models.JSONField(default=dict, help_text="Further facts, free of secrets.")
+    address = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField()
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account_id", "sequence"], name="orgs_auditevent_gap_free"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} #{self.sequence}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AuditLogIsAppendOnly("Audit events are never changed or removed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AuditLogIsAppendOnly("Audit events are never changed or removed.")
+
+
+class AuditHead(models.Model):
+    """The last link of an account's chain; locked while the next one is added."""
+
+    account_id = models.UUIDField(primary_key=True)
+    sequence = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default="0" * 64)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} at {self.sequence}"

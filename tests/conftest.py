@@ -1,0 +1,63 @@
+"""The cast: the people that every test of who-may-do-what is about."""
+
+import pytest
+from django.test import Client
+from orgs.actions import create_user
+
+from orgs.models import Account, User
+from orgs.origin import Origin
+
+PASSWORD = "correct horse battery staple"
+
+
+def person(name: str, *, is_staff: bool = False) -> User:
+    return create_user(
+        email=f"{name}@example.com",
+        password=PASSWORD,
+        name=name.title(),
+        is_staff=is_staff,
+        email_verified=True,
+        origin=Origin(),
+    )
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return person("owner")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    return person("stranger")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return person("staff", is_staff=True)
+
+
+@pytest.fixture
+def account(owner: User) -> Account:
+    """The owner's personal account."""
+    return owner.account
+
+
+@pytest.fixture
+def owner_client(owner: User) -> Client:
+    return signed_in(owner)
+
+
+@pytest.fixture
+def stranger_client(stranger: User) -> Client:
+    return signed_in(stranger)
+
+
+@pytest.fixture
+def staff_client(staff: User) -> Client:
+    return signed_in(staff)
