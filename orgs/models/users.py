@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -24,7 +25,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person. The e-mail address is the login; what they own hangs on their accounts."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField("e-mail address")
+    email = models.EmailField("e-mail address", unique=True, help_text="In lower case.")
     name = models.CharField(max_length=100, blank=True)
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
@@ -38,7 +39,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(Lower("email"), name="orgs_user_email_unique"),
+            models.CheckConstraint(
+                condition=Q(email=Lower("email")), name="orgs_user_email_in_lower_case"
+            ),
         ]
 
     def __str__(self) -> str:
