@@ -1,0 +1,66 @@
+"""Anthropic: the Messages API."""
+
+from byok.providers.base import API_KEY, Endpoint, Outcome, Probe, Provider, Rule
+
+PROVIDER = Provider(
+    id="anthropic",
+    name="Anthropic",
+    base_url="https://api.anthropic.com",
+    console_url="https://platform.claude.com/settings/keys",
+    endpoints={
+        Endpoint.MESSAGES: "/v1/messages",
+        Endpoint.COUNT_TOKENS: "/v1/messages/count_tokens",
+    },
+    models_path="/v1/models?limit=1000",
+    probes=(
+        Probe("claude-haiku-5-5", {"max_tokens": 1}, Endpoint.MESSAGES),
+        Probe("claude-haiku-4-5-20251001", {"max_tokens": 1}, Endpoint.MESSAGES),
+        Probe("claude-sonnet-5", {"max_tokens": 1}, Endpoint.MESSAGES),
+    ),
+    placeholder="sk-ant-…",
+    key_pattern=r"^sk-ant-api03-[A-Za-z0-9_-]{20,}$",
+    key_prefixes=("sk-ant-api03-", "sk-ant-"),
+    unfit_prefixes={
+        "sk-ant-admin": (
+            "This is an Anthropic admin key. It manages an organization and cannot call models; "
+            "create an API key, which begins with sk-ant-api03-."
+        ),
+        "sk-ant-api01-": (
+            "This is an Anthropic enterprise admin key, which cannot call models; create an API "
+            "key, which begins with sk-ant-api03-."
+        ),
+        "sk-ant-oat": (
+            "This is a token of a Claude subscription, which works only in Anthropic's own "
+            "clients; create an API key, which begins with sk-ant-api03-."
+        ),
+    },
+    auth=API_KEY,
+    # Anthropic's newer SDKs send a later version, under which other rules hold: theirs goes on.
+    default_headers={"anthropic-version": "2023-06-01"},
+    forwards=("anthropic-*", "x-claude-code-*", "x-app"),
+    # Whose workspace is used is a matter of the key; another one's would make a good key fail.
+    withholds=("anthropic-workspace-id",),
+    returns=("request-id", "retry-after"),
+    returns_to_key_owner=("anthropic-ratelimit-*",),
+    error_rules=(
+        Rule(Outcome.REJECTED, 401, code="authentication_error"),
+        Rule(Outcome.NO_ACCESS, 403, code="permission_error"),
+        Rule(Outcome.MODEL_MISSING, 404, code="not_found_error"),
+        # Only its message tells an empty balance from a malformed request.
+        Rule(Outcome.NO_CREDIT, 400, "invalid_request_error", "credit balance is too low"),
+        Rule(Outcome.NO_CREDIT, 400, "invalid_request_error", "specified api usage limits"),
+        Rule(Outcome.NO_CREDIT, 402, code="billing_error"),
+        # The monthly cap of a tier comes without a time to come back, unlike a rate limit.
+        Rule(Outcome.NO_CREDIT, 429, code="rate_limit_error", without_header="retry-after"),
+        Rule(Outcome.RATE_LIMITED, 429, code="rate_limit_error"),
+        Rule(Outcome.OVERLOADED, 529, code="overloaded_error"),
+        Rule(
+            Outcome.BAD_REQUEST,
+            400,
+            "invalid_request_error",
+            "prompt is too long",
+            context_too_long=True,
+        ),
+        Rule(Outcome.BAD_REQUEST, 413, code="request_too_large", context_too_long=True),
+    ),
+)

@@ -1,0 +1,39 @@
+"""Fireworks: Chat Completions for open-weight models."""
+
+from byok.providers.base import Endpoint, Outcome, Probe, Provider, Rule
+
+PROVIDER = Provider(
+    id="fireworks",
+    name="Fireworks",
+    base_url="https://api.fireworks.ai/inference/v1",
+    console_url="https://app.fireworks.ai/settings/users/api-keys",
+    endpoints={Endpoint.CHAT: "/chat/completions"},
+    models_path="/models",
+    probes=(
+        Probe("accounts/fireworks/models/gpt-oss-20b", {"max_tokens": 1}),
+        Probe("accounts/fireworks/models/gpt-oss-120b", {"max_tokens": 1}),
+    ),
+    placeholder="fw_…",
+    # Uncertain: keys from before the prefix may still be in use.
+    key_pattern=r"^fw_[A-Za-z0-9]{20,}$",
+    key_prefixes=("fw_",),
+    # Keeps a conversation with the machine that has its prompt cached.
+    forwards=("x-session-affinity",),
+    returns=("x-request-id", "retry-after"),
+    returns_to_key_owner=("x-ratelimit-*",),
+    # Uncertain: whether usage comes without asking, so it is asked for.
+    usage_option=True,
+    error_rules=(
+        # 403 was measured as well as 401; the code is the same.
+        Rule(Outcome.REJECTED, code="UNAUTHORIZED"),
+        # Uncertain: the names of the codes that come with 402, 429 and 503.
+        Rule(Outcome.NO_CREDIT, 402),
+        # Suspended, or its monthly spending limit is reached.
+        Rule(Outcome.NO_CREDIT, 412),
+        # Also for a model that is listed but not deployed.
+        Rule(Outcome.MODEL_MISSING, 404, code="NOT_FOUND"),
+        Rule(Outcome.RATE_LIMITED, 429),
+        Rule(Outcome.OVERLOADED, 503),
+        Rule(Outcome.BAD_REQUEST, 400, contains="maximum context length", context_too_long=True),
+    ),
+)
