@@ -78,7 +78,7 @@ class Probe:
     endpoint: Endpoint = Endpoint.CHAT
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Provider:
     """One company's API. Header names are lower-case here; `*` at an end stands for a family."""
 

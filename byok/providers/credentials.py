@@ -57,13 +57,17 @@ _NEVER_A_KEY: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[…•]|\*{3}|\.{3}",
-        "This is a shortened display of a key, not the key itself. Copy the whole key where it "
-        "was created; most providers show it only once, so you may need a new one.",
+        (
+            "This is a shortened display of a key, not the key itself. Copy the whole key where it "
+            "was created; most providers show it only once, so you may need a new one."
+        ),
     ),
     (
         r"[\x00-\x1f\x7f-\x9f\u2028\u2029]",
-        "The key contains a line break or another invisible character. Copy it again, "
-        "in one piece.",
+        (
+            "The key contains a line break or another invisible character. Copy it again, "
+            "in one piece."
+        ),
     ),
     (
         r"\s",
@@ -71,8 +75,10 @@ _NEVER_A_KEY: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[^\x00-\x7f]",
-        "The key contains a character that no key has, such as a curly quote or an accented "
-        "letter. Copy it again from where it was created.",
+        (
+            "The key contains a character that no key has, such as a curly quote or an accented "
+            "letter. Copy it again from where it was created."
+        ),
     ),
 )
 
