@@ -23,7 +23,7 @@ $(DEV): requirements-dev.lock | $(BIN)/pip
 	@touch $(RUNTIME) $@
 
 test: $(DEV)
-	$(BIN)/pytest -n auto
+	MEGABRAIN_HOME=$$(mktemp -d) $(BIN)/pytest -n auto --dist loadgroup
 
 check: $(DEV)
 	$(BIN)/ruff check .
@@ -31,7 +31,7 @@ check: $(DEV)
 	$(BIN)/mypy .
 	$(BIN)/djlint --check --lint templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python -m tests.deploy_check
+	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
 
 bench: $(DEV)
 	$(BIN)/python -m tests.bench

@@ -16,7 +16,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
-from megabrain import __version__
+from megabrain import __version__, logs
 from megabrain.home import generated_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -256,4 +256,6 @@ if MEGABRAIN_FIRST_BYTE_SECONDS > 600:
 
 # Logging -----------------------------------------------------------------------------------
 
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = logs.configuration(
+    level=env.str("LOG_LEVEL", default="INFO").upper(), as_json=MEGABRAIN_PRODUCTION
+)

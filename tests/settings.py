@@ -2,10 +2,26 @@
 
 import os
 import tempfile
+from pathlib import Path
 
-os.environ.setdefault("MEGABRAIN_HOME", tempfile.mkdtemp(prefix="megabrain-tests-"))
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
-from megabrain.settings import *  # noqa: F403
+if WORKER:
+    # Parallel workers share nothing: each has its own home (and so queue) and Redis database.
+    _home = Path(os.environ["MEGABRAIN_HOME"]) / WORKER
+    os.environ["MEGABRAIN_HOME"] = str(_home)
+    if os.environ.get("REDIS_URL"):
+        _server, _, _ = os.environ["REDIS_URL"].rpartition("/")
+        os.environ["REDIS_URL"] = f"{_server}/{int(WORKER.removeprefix('gw')) + 1}"
+else:
+    os.environ.setdefault("MEGABRAIN_HOME", tempfile.mkdtemp(prefix="megabrain-tests-"))
+
+from megabrain.settings import *  # noqa: E402, F403
+from megabrain.settings import DATABASES, MEGABRAIN_HOME  # noqa: E402
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, not memory: the gateway under test reads it from its own threads, as in life.
+    DATABASES["default"]["TEST"] = {"NAME": str(MEGABRAIN_HOME / "test.sqlite3")}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
