@@ -6,6 +6,24 @@ from django.db import models
 from django.db.models import Q
 
 
+class Source(models.TextChoices):
+    """Who wrote a row of the catalogue. Loading the bundled one again leaves staff's rows alone."""
+
+    BUNDLED = "bundled", "Ships with MegaBrain"
+    STAFF = "staff", "Set by staff"
+
+
+class CatalogueLoad(models.Model):
+    """Which edition of the bundled catalogue this database holds: one row."""
+
+    source = models.CharField(primary_key=True, max_length=20, choices=Source)
+    edition = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file.")
+    loaded_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.edition[:12]}"
+
+
 class CatalogModel(models.Model):
     """A model under the id that callers use, such as `anthropic/claude-sonnet-4.5`."""
 
@@ -16,6 +34,7 @@ class CatalogModel(models.Model):
     capabilities = models.JSONField(default=list, help_text='Such as "tools", "vision".')
     aliases = models.JSONField(default=list, help_text="Other ids that callers send for it.")
     released_on = models.DateField(null=True, blank=True)
+    source = models.CharField(max_length=20, choices=Source, default=Source.BUNDLED)
 
     class Meta:
         ordering = ["id"]
@@ -32,6 +51,14 @@ class OfferingQuerySet(models.QuerySet["Offering"]):
 class Offering(models.Model):
     """This provider serves this model under that upstream id."""
 
+    class Confidence(models.TextChoices):
+        """How well its limits and prices are known."""
+
+        VERIFIED = "verified", "In the provider's own documents"
+        OBSERVED = "observed", "Seen in live answers"
+        REPORTED = "reported", "From other sources"
+        UNCERTAIN = "uncertain", "Uncertain"
+
     model = models.ForeignKey(CatalogModel, on_delete=models.CASCADE, related_name="offerings")
     provider = models.CharField(max_length=40)
     upstream_id = models.CharField(max_length=200)
@@ -40,7 +67,9 @@ class Offering(models.Model):
     endpoints = models.JSONField(
         null=True, blank=True, help_text="Endpoints it is limited to; null means the provider's."
     )
-    source = models.CharField(max_length=20, default="bundled")
+    confidence = models.CharField(max_length=10, choices=Confidence, default=Confidence.REPORTED)
+    note = models.CharField(max_length=300, blank=True)
+    source = models.CharField(max_length=20, choices=Source, default=Source.BUNDLED)
     last_seen_at = models.DateTimeField(null=True, blank=True)
 
     objects = OfferingQuerySet.as_manager()
@@ -59,8 +88,8 @@ class Offering(models.Model):
 class Price(models.Model):
     """Unit prices of an offering, in 10⁻¹² dollars a token ($3 a million is 3 000 000).
 
-    Of several rows the one in force is the latest begun, with the highest `above_tokens` that the
-    prompt exceeds, whose `hours` (when given) hold at the time of the call.
+    Of several rows the one in force is the latest begun, then that with the highest `above_tokens`
+    the prompt exceeds, then one for these hours before one for all (billing/prices.py).
     """
 
     offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="prices")
@@ -69,12 +98,18 @@ class Price(models.Model):
         default=0, help_text="Applies to prompts longer than this."
     )
     hours = models.JSONField(
-        null=True, blank=True, help_text="Days and UTC hours it is limited to; null means always."
+        null=True,
+        blank=True,
+        help_text=(
+            "Null means always. Otherwise a list of spans in UTC, such as "
+            '{"days": [1, 2, 3, 4, 5], "from": "01:00", "to": "04:00"}; Monday is 1.'
+        ),
     )
     input = models.PositiveBigIntegerField()
     output = models.PositiveBigIntegerField()
     cache_read = models.PositiveBigIntegerField(null=True, blank=True)
     cache_write = models.PositiveBigIntegerField(null=True, blank=True)
+    source = models.CharField(max_length=20, choices=Source, default=Source.BUNDLED)
 
     class Meta:
         constraints = [
