@@ -1,0 +1,1 @@
+"""The signed-in frame, landing, dashboard, documentation and health pages."""

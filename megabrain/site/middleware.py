@@ -1,0 +1,138 @@
+"""What every answer of the site carries: an id, strict headers, and its messages as toasts."""
+
+import uuid
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+from django.conf import settings
+from django.contrib.messages import get_messages
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from structlog.contextvars import bound_contextvars
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "object-src 'none'",
+    )
+)
+PERMISSIONS_POLICY = ", ".join(
+    (
+        "clipboard-write=(self)",
+        "publickey-credentials-create=(self)",
+        "publickey-credentials-get=(self)",
+        *(
+            f"{feature}=()"
+            for feature in (
+                "accelerometer",
+                "browsing-topics",
+                "camera",
+                "display-capture",
+                "geolocation",
+                "gyroscope",
+                "magnetometer",
+                "microphone",
+                "midi",
+                "payment",
+                "usb",
+            )
+        ),
+    )
+)
+
+
+def request_id(get_response: Handler) -> Handler:
+    """Give each request an id: in the answer, in every log line, in audit rows, on error pages.
+
+    It is always ours. One sent by the client would let a stranger choose what our logs say.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        request.request_id = str(uuid.uuid4())  # type: ignore[attr-defined]  # read by Origin.of
+        with bound_contextvars(request_id=request.request_id):  # type: ignore[attr-defined]
+            response = get_response(request)
+        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+    return middleware
+
+
+def browser_security(get_response: Handler) -> Handler:
+    """A Content-Security-Policy without exceptions, and no copy of a private page in any cache."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        response["Permissions-Policy"] = PERMISSIONS_POLICY
+        if is_private(request) and not response.has_header("Cache-Control"):
+            add_never_cache_headers(response)
+        patch_vary_headers(response, ["HX-Request"])
+        return response
+
+    return middleware
+
+
+def is_private(request: HttpRequest) -> bool:
+    """Whether the answer may hold something of a person: a session was read, or a form shown."""
+    session = getattr(request, "session", None)
+    return bool(session is not None and session.accessed) or "CSRF_COOKIE" in request.META
+
+
+def htmx_answers(get_response: Handler) -> Handler:
+    """Messages leave as out-of-band toasts; a redirect becomes a navigation of the whole page.
+
+    htmx would follow a redirect itself and put the page it finds (a sign-in form, say) into the
+    fragment's place.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if not getattr(request, "htmx", False):
+            return response
+        if response.status_code in (301, 302, 303, 307, 308):
+            return navigation(request, response)
+        if isinstance(response, HttpResponse) and takes_toasts(response):
+            messages = list(get_messages(request))
+            if messages:
+                response.write(
+                    render_to_string("components/toasts_oob.html", {"messages": messages})
+                )
+                if response.has_header("Content-Length"):
+                    del response["Content-Length"]
+        return response
+
+    return middleware
+
+
+def takes_toasts(response: HttpResponse) -> bool:
+    """Whether htmx will swap this answer: only then do toasts in it arrive."""
+    swapped = response.status_code == 422 or 200 <= response.status_code < 300
+    html = response.get("Content-Type", "").startswith("text/html")
+    leaves = response.has_header("HX-Redirect") or response.has_header("HX-Refresh")
+    return swapped and response.status_code != 204 and html and not leaves
+
+
+def navigation(request: HttpRequest, redirect: HttpResponseBase) -> HttpResponse:
+    """The redirect as HX-Redirect; one to sign-in comes back to the page that is on the screen."""
+    location = redirect["Location"]
+    parts = urlsplit(location)
+    query = parse_qs(parts.query)
+    if parts.path == resolve_url(settings.LOGIN_URL) and "next" in query:
+        current = urlsplit(request.htmx.current_url_abs_path or "/")  # type: ignore[attr-defined]
+        query["next"] = [urlunsplit(("", "", current.path, current.query, ""))]
+        location = urlunsplit(parts._replace(query=urlencode(query, doseq=True)))
+    answer = HttpResponse(headers={"HX-Redirect": location})
+    answer.cookies = redirect.cookies
+    return answer

@@ -1,0 +1,109 @@
+"""Filters for numbers, money and time, one way everywhere."""
+
+from datetime import UTC, datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+MICROS = 1_000_000
+PICOS = 1_000_000_000_000
+
+STEPS = (
+    (timedelta(days=365), "y"),
+    (timedelta(days=30), "mo"),
+    (timedelta(days=1), "d"),
+    (timedelta(hours=1), "h"),
+    (timedelta(minutes=1), "min"),
+)
+
+
+@register.filter
+def number(value: int | None) -> str:
+    """`1234567` as `1,234,567`; nothing known is a dash."""
+    return "–" if value is None else f"{value:,}"
+
+
+@register.filter
+def compact(value: int | None) -> str:
+    """`1234567` as `1.2M`: for a headline figure, with the exact one beside it."""
+    if value is None:
+        return "–"
+    for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")):
+        if abs(value) >= size:
+            tenths = (abs(value) * 10 + size // 2) // size
+            sign = "-" if value < 0 else ""
+            whole, rest = divmod(tenths, 10)
+            return f"{sign}{whole:,}{f'.{rest}' if rest and whole < 100 else ''}{letter}"
+    return str(value)
+
+
+@register.filter
+def money(micros: int | None, places: int = 4) -> str:
+    """Micro-dollars as `$1.2345`, by integer arithmetic; a trace is `<$0.0001`, never `$0.0000`."""
+    if micros is None:
+        return "–"
+    sign = "-" if micros < 0 else ""
+    unit = 10 ** (6 - places)
+    steps = (abs(micros) + unit // 2) // unit
+    if micros and not steps:
+        return f"{sign}<${1 / 10**places:.{places}f}"
+    whole, rest = divmod(steps, 10**places)
+    return f"{sign}${whole:,}.{rest:0{places}d}"
+
+
+@register.filter
+def price(picos: int | None) -> str:
+    """A unit price of 10⁻¹² dollars a token as dollars a million tokens: `$3`, `$0.25`."""
+    if picos is None:
+        return "–"
+    whole, rest = divmod(picos, MICROS)
+    decimals = f"{rest:06d}".rstrip("0")
+    return f"${whole:,}" if not decimals else f"${whole:,}.{decimals.ljust(2, '0')}"
+
+
+@register.filter
+def milliseconds(value: int | None) -> str:
+    """`412` as `412 ms`, `4120` as `4.1 s`, `192000` as `3 min 12 s`."""
+    if value is None:
+        return "–"
+    if value < 1_000:
+        return f"{value} ms"
+    if value < 60_000:
+        return f"{value / 1000:.1f} s"
+    minutes, seconds = divmod(value // 1000, 60)
+    return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+
+
+@register.filter
+def share(part: int, whole: int) -> int:
+    """`part` of `whole` in whole percent; nothing of nothing is nothing."""
+    return round(100 * part / whole) if whole else 0
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """`5 min ago` (or `in 3 d`), with the exact UTC time in the title."""
+    if moment is None:
+        return "never"
+    exact = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        exact.isoformat(timespec="seconds"),
+        f"{exact:%Y-%m-%d %H:%M:%S} UTC",
+        relative(timezone.now() - exact),
+    )
+
+
+def relative(distance: timedelta) -> str:
+    """A distance from now in its largest whole unit."""
+    future = distance < timedelta(0)
+    distance = abs(distance)
+    for step, unit in STEPS:
+        if distance >= step:
+            count = distance // step
+            return f"in {count} {unit}" if future else f"{count} {unit} ago"
+    return "in a moment" if future else "just now"
