@@ -1,5 +1,24 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.models.signals import post_migrate
 
 
 class ByokConfig(AppConfig):
     name = "byok"
+
+    def ready(self) -> None:
+        post_migrate.connect(_load_catalogue, sender=self)
+
+
+# Any: whatever else the signal sends along.
+def _load_catalogue(*, using: str, **kwargs: Any) -> None:
+    """After migrating, bring the catalogue up to date; not half-way to an older schema."""
+    from byok.catalogue import load_bundled
+
+    migrations = MigrationLoader(connection)
+    complete = set(migrations.graph.leaf_nodes("byok")) <= set(migrations.applied_migrations)
+    if using == DEFAULT_DB_ALIAS and complete:
+        load_bundled()

@@ -1,0 +1,152 @@
+"""The models MegaBrain knows, and how a caller's spelling of one finds it.
+
+The catalogue ships with the project in `bundled/catalogue.json`, so a fresh machine knows models,
+limits and prices without a network. Migrating loads it into the database, where staff can edit it.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils.dateparse import parse_datetime
+
+from byok.models import CatalogModel, CatalogueLoad, Offering, Price, Source
+from orgs.changes import announce
+
+BUNDLED = Path(__file__).parent / "bundled" / "catalogue.json"
+LONGEST_NAME = 200
+
+
+def load_bundled() -> bool:
+    """Bring the database up to the bundled catalogue; says whether there was anything to do.
+
+    One query when nothing changed. Rows that staff wrote (`source="staff"`) stay as they are, as
+    does whether an offering is enabled; an offering any of whose prices staff set keeps all of
+    its prices. What has left the bundled file leaves the database. Safe to run twice at once.
+    """
+    content = BUNDLED.read_bytes()
+    edition = hashlib.sha256(content).hexdigest()
+    if CatalogueLoad.objects.filter(source=Source.BUNDLED, edition=edition).exists():
+        return False
+    with transaction.atomic():
+        # Whoever comes second waits for this row, and then finds the work done.
+        load, _ = CatalogueLoad.objects.select_for_update().get_or_create(source=Source.BUNDLED)
+        if load.edition == edition:
+            return False
+        entries = json.loads(content)["models"]
+        _load_models(entries)
+        _load_offerings(entries)
+        _load_prices(entries)
+        load.edition = edition
+        load.save()
+        announce("catalogue")
+    return True
+
+
+# The entries are Any because they are the JSON of our own file; a test checks every one.
+
+
+def _load_models(entries: list[dict[str, Any]]) -> None:
+    fields = ["name", "context", "max_output", "capabilities", "aliases", "released_on"]
+    kept = set(CatalogModel.objects.filter(source=Source.STAFF).values_list("id", flat=True))
+    CatalogModel.objects.bulk_create(
+        [
+            CatalogModel(id=entry["id"], **{field: entry.get(field) for field in fields})
+            for entry in entries
+            if entry["id"] not in kept
+        ],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=fields,
+    )
+
+
+def _load_offerings(entries: list[dict[str, Any]]) -> None:
+    """Offerings, and then the end of bundled models and offerings that are no longer listed."""
+    fields = ["endpoints", "confidence", "note"]
+    listed = {
+        (offered["provider"], offered["upstream_id"]): Offering(
+            model_id=entry["id"],
+            provider=offered["provider"],
+            upstream_id=offered["upstream_id"],
+            **{field: offered[field] for field in fields if field in offered},
+        )
+        for entry in entries
+        for offered in entry["offerings"]
+    }
+    kept, gone = set(), []
+    for row in Offering.objects.filter(direct=False):
+        place = (row.provider, row.upstream_id)
+        if row.source == Source.STAFF:
+            kept.add(place)
+        elif place not in listed:
+            gone.append(row.pk)
+    Offering.objects.filter(pk__in=gone).delete()
+    Offering.objects.bulk_create(
+        [offering for place, offering in listed.items() if place not in kept],
+        update_conflicts=True,
+        unique_fields=["provider", "upstream_id", "direct"],
+        update_fields=["model", *fields],
+    )
+    ids = [entry["id"] for entry in entries]
+    bundled = CatalogModel.objects.filter(source=Source.BUNDLED)
+    bundled.exclude(id__in=ids).filter(offerings=None).delete()
+
+
+def _load_prices(entries: list[dict[str, Any]]) -> None:
+    by_staff = Price.objects.filter(source=Source.STAFF).values("offering")
+    ours = Offering.objects.filter(source=Source.BUNDLED, direct=False).exclude(pk__in=by_staff)
+    offerings = {(row.provider, row.upstream_id): row for row in ours}
+    Price.objects.filter(offering__in=offerings.values(), source=Source.BUNDLED).delete()
+    Price.objects.bulk_create(
+        Price(
+            offering=offerings[offered["provider"], offered["upstream_id"]],
+            **{**price, "starts_at": parse_datetime(price["starts_at"])},
+        )
+        for entry in entries
+        for offered in entry["offerings"]
+        for price in offered["prices"]
+        if (offered["provider"], offered["upstream_id"]) in offerings
+    )
+
+
+def spellings(models: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
+    """Every spelling by which a model may be asked for, lower-case, with the id it means.
+
+    `models` are pairs of id and aliases. The vendor's prefix is optional. Ids come before what
+    is left of them without the vendor, and those before aliases; a spelling that two models of
+    the same rank share means neither, so no request ends up at another vendor's model.
+    """
+    ranks: tuple[dict[str, set[str]], ...] = ({}, {}, {})
+    for model_id, aliases in models:
+        vendor, _, name = model_id.rpartition("/")
+        _note(ranks[0], model_id, model_id)
+        _note(ranks[1], name, model_id)
+        for alias in aliases:
+            _note(ranks[2], alias, model_id)
+            if vendor and "/" not in alias:
+                _note(ranks[2], f"{vendor}/{alias}", model_id)
+    known: dict[str, set[str]] = {}
+    for rank in ranks:
+        known = {**rank, **known}
+    return {spelling: min(ids) for spelling, ids in known.items() if len(ids) == 1}
+
+
+def _note(rank: dict[str, set[str]], spelling: str, model_id: str) -> None:
+    rank.setdefault(spelling.lower(), set()).add(model_id)
+
+
+def resolve(name: str, known: Mapping[str, str]) -> str | None:
+    """The id of the model a caller means, or None; `known` comes from `spellings`."""
+    return known.get(name.strip().lower())
+
+
+def near_matches(name: str, known: Mapping[str, str], limit: int = 3) -> list[str]:
+    """Ids that a misspelt name may have meant, most likely first, for an error message."""
+    asked = name.strip().lower()[:LONGEST_NAME]
+    close = difflib.get_close_matches(asked, known, n=limit * 3, cutoff=0.6)
+    return list(dict.fromkeys(known[spelling] for spelling in close))[:limit]
