@@ -146,7 +146,11 @@ def resolve(name: str, known: Mapping[str, str]) -> str | None:
 
 
 def near_matches(name: str, known: Mapping[str, str], limit: int = 3) -> list[str]:
-    """Ids that a misspelt name may have meant, most likely first, for an error message."""
-    asked = name.strip().lower()[:LONGEST_NAME]
-    close = difflib.get_close_matches(asked, known, n=limit * 3, cutoff=0.6)
-    return list(dict.fromkeys(known[spelling] for spelling in close))[:limit]
+    """Ids that a misspelt name may have meant, most likely first, for an error message.
+
+    Only names without their vendor are compared, once a model, to stay quick with thousands.
+    """
+    asked = name.strip().lower()[:LONGEST_NAME].rpartition("/")[2]
+    names = {model_id.rpartition("/")[2].lower(): model_id for model_id in known.values()}
+    close = difflib.get_close_matches(asked, names, n=limit, cutoff=0.6)
+    return [names[near] for near in close]

@@ -2,8 +2,8 @@
 
 Nothing here trusts the answer. A body may be JSON of any shape, HTML from a proxy in
 between, empty, enormous or not text at all; the worst it can do is to be judged by its
-status alone. What is judged, in this order: the provider's own rules, codes and types
-that mean the same everywhere, wordings that mean the same everywhere, the status.
+status alone. What is judged, in this order: what the provider's own rules say of its codes and
+wordings, codes and wordings that mean the same everywhere, and only then the status.
 """
 
 import json
@@ -62,6 +62,10 @@ class Rule:
     contains: str = ""
     without_header: str = ""
     context_too_long: bool = False
+
+    @property
+    def reads_the_body(self) -> bool:
+        return bool(self.code or self.contains)
 
     def matches(self, status: int, headers: Mapping[str, str], said: "Said") -> bool:
         return (
@@ -170,8 +174,9 @@ def _judge(
     rules: tuple[Rule, ...], status: int, headers: Mapping[str, str], said: Said
 ) -> tuple[Outcome, bool]:
     """The outcome, and whether it is that the request was too long."""
-    for rule in rules:
-        if rule.matches(status, headers, said):
+    matching = [rule for rule in rules if rule.matches(status, headers, said)]
+    for rule in matching:
+        if rule.reads_the_body:
             return rule.outcome, rule.context_too_long
     for code in said.codes:
         if code in CODES:
@@ -181,6 +186,8 @@ def _judge(
         return Outcome.BAD_REQUEST, True
     if status < 500 and any(fragment in words for fragment in NO_CREDIT):
         return Outcome.NO_CREDIT, False
+    for rule in matching:
+        return rule.outcome, rule.context_too_long
     return _by_status(status, said), status == 413
 
 
