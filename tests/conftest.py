@@ -7,6 +7,8 @@ from orgs.actions import create_user
 from orgs.models import Account, User
 from orgs.origin import Origin
 
+pytest_plugins = ["tests.simulator_fixture"]
+
 PASSWORD = "correct horse battery staple"
 
 
