@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from django.contrib.messages import constants as messages
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
@@ -82,6 +83,7 @@ if MEGABRAIN_TRUSTED_PROXIES:
 
 INSTALLED_APPS = [
     "megabrain",
+    "megabrain.site",
     "billing",
     "byok",
     "orgs",
@@ -100,6 +102,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "megabrain.site.middleware.request_id",
+    "megabrain.site.middleware.browser_security",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -111,6 +115,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "megabrain.site.middleware.htmx_answers",
 ]
 
 TEMPLATES = [
@@ -123,6 +128,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "megabrain.site.context.frame",
             ],
         },
     }
@@ -217,6 +223,8 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "megabrain.site.errors.csrf_failure"
+MESSAGE_TAGS = {messages.ERROR: "danger"}
 
 # Language, time, static files --------------------------------------------------------------
 

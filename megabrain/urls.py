@@ -3,5 +3,12 @@
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("megabrain.site.urls")),
     path("accounts/", include("allauth.urls")),
 ]
+
+handler400 = "megabrain.site.errors.bad_request"
+handler403 = "megabrain.site.errors.forbidden"
+handler404 = "megabrain.site.errors.not_found"
+handler429 = "megabrain.site.errors.too_many_requests"
+handler500 = "megabrain.site.errors.server_error"

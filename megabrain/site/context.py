@@ -1,6 +1,7 @@
 """What the frame around every page shows: accounts, entries, banners, theme."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -10,12 +11,51 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 
 from byok.models import ProviderKey
-from byok.providers import PROVIDERS
-from orgs.models import Account, Membership, User
+from megabrain.site.provider_keys import provider_name
+from orgs.models import Account, User
 from orgs.permissions import Permission, permissions_of
 
 THEMES = ("light", "dark")
 THEME_COOKIE = "theme"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry of the sidebar; `permission` is what one needs to open it."""
+
+    label: str
+    icon: str
+    name: str
+    permission: Permission = Permission.USE_ACCOUNT
+
+
+PLACES = {
+    "": [
+        Place("Dashboard", "home", "dashboard"),
+        Place("API tokens", "token", "orgs:tokens", Permission.OWN_TOKENS),
+    ],
+    "Account": [
+        Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.SEE_PROVIDERS),
+        Place("Activity", "pulse", "orgs:activity", Permission.READ_AUDIT),
+        Place("Profile & security", "shield", "orgs:profile"),
+    ],
+    "Help": [Place("Docs", "book", "docs")],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    label: str
+    icon: str
+    url: str
+    current: bool
+    alert: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    label: str
+    entries: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +73,6 @@ class AccountChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    label: str
-    icon: str
-    url: str
-    current: bool
-    alert: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    label: str
-    entries: list[Entry]
-
-
-@dataclass(frozen=True, slots=True)
 class Banner:
     tone: str
     title: str
@@ -56,132 +81,101 @@ class Banner:
     label: str = ""
 
 
-@dataclass(slots=True)
-class Place:
-    """An entry of the sidebar before it is known who looks at it."""
-
-    label: str
-    icon: str
-    name: str
-    permission: Permission | None = None
-    alert: str = field(default="")
+def frame(request: HttpRequest) -> dict[str, Any]:  # Any: what context processors return
+    """`theme` and `version` for every page, and `frame` for signed-in ones."""
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    context: dict[str, Any] = {
+        "theme": theme if theme in THEMES else "",
+        "version": settings.MEGABRAIN_VERSION,
+    }
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        context["frame"] = Frame(user, request.path)
+    return context
 
 
 class Frame:
-    """Computed when a template asks, so that fragments and signed-out pages cost nothing."""
+    """The signed-in frame. It asks the database only for what a template shows of it."""
 
-    def __init__(self, request: HttpRequest, user: User) -> None:
-        self.request = request
+    version = settings.MEGABRAIN_VERSION
+
+    def __init__(self, user: User, path: str) -> None:
         self.user = user
-        self.version = settings.MEGABRAIN_VERSION
+        self.path = path
 
     @property
     def email(self) -> str:
         return self.user.email
 
     @cached_property
-    def owner(self) -> Account:
-        return self.user.account
+    def accounts(self) -> list[AccountChoice]:
+        """Every account the user belongs to, the personal one first."""
+        return [self.choice(account) for account in Account.objects.of_member(self.user)]
 
     @cached_property
-    def accounts(self) -> list[AccountChoice]:
-        memberships = Membership.objects.filter(user=self.user).select_related("account")
-        return [
-            self.choice(membership.account)
-            for membership in memberships.order_by("account__kind", "account__name")
-        ][::-1]
-
-    @property
     def account(self) -> AccountChoice:
-        return self.choice(self.owner)
+        return self.choice(self.user.account)
 
     def choice(self, account: Account) -> AccountChoice:
-        personal = account.is_personal
         return AccountChoice(
-            name=(self.user.name or account.name) if personal else account.name,
-            kind="Personal account" if personal else "Organization",
-            url=reverse("dashboard") if personal else "",
-            current=account.pk == self.owner.pk,
+            name=account.name,
+            kind="Personal account" if account.is_personal else "Organization",
+            url=reverse("dashboard") if account.is_personal else "",
+            current=account.pk == self.user.account.pk,
         )
 
     @cached_property
-    def failing(self) -> list[str]:
-        """Names of the providers whose key of this account fails."""
-        found = ProviderKey.objects.for_account(self.owner).enabled()
-        ids = found.filter(health=ProviderKey.Health.FAILING).values_list("provider", flat=True)
-        return sorted(PROVIDERS[id].name if id in PROVIDERS else id for id in ids)  # noqa: A001
-
-    @cached_property
-    def navigation(self) -> list[Group]:
-        alert = "A key is failing" if self.failing else ""
-        groups = [
-            ("", [Place("Dashboard", "home", "dashboard"), Place("API tokens", "token", "orgs:tokens", Permission.OWN_TOKENS)]),
-            (
-                "Account",
-                [
-                    Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.SEE_PROVIDERS, alert),
-                    Place("Activity", "pulse", "orgs:activity", Permission.READ_AUDIT),
-                    Place("Profile & security", "shield", "orgs:profile"),
-                ],
-            ),
-            ("Help", [Place("Docs", "book", "docs")]),
-        ]
-        held = permissions_of(self.user, self.owner)
+    def groups(self) -> list[Group]:
+        """The sidebar: only what the user's role may open."""
+        held = permissions_of(self.user, self.user.account)
         return [
-            Group(label, [self.entry(place) for place in places if place.permission is None or place.permission in held])
-            for label, places in groups
+            Group(label, [self.entry(place) for place in places if place.permission in held])
+            for label, places in PLACES.items()
         ]
 
     def entry(self, place: Place) -> Entry:
         url = reverse(place.name)
+        failing = place.name == "byok:keys" and self.failing
         return Entry(
-            place.label, place.icon, url, current=self.request.path.startswith(url), alert=place.alert
+            label=place.label,
+            icon=place.icon,
+            url=url,
+            current=self.path.startswith(url),
+            alert="A key is failing" if failing else "",
         )
 
     @cached_property
+    def failing(self) -> list[str]:
+        """Names of the providers whose enabled key is failing."""
+        keys = ProviderKey.objects.for_account(self.user.account).enabled()
+        ids = keys.filter(health=ProviderKey.Health.FAILING).values_list("provider", flat=True)
+        return sorted(provider_name(found) for found in ids)
+
+    @cached_property
     def banners(self) -> list[Banner]:
-        banners = []
+        return list(self._banners())
+
+    def _banners(self) -> Iterator[Banner]:
         if settings.MEGABRAIN_SIMULATOR:
-            banners.append(
-                Banner(
-                    "info",
-                    "Simulator mode.",
-                    "Providers are played by this machine: answers are made up and nothing is billed.",
-                )
+            yield Banner(
+                "info",
+                "Simulator mode.",
+                "This machine plays every provider: answers are made up and nothing is billed.",
             )
         if not EmailAddress.objects.filter(user=self.user, verified=True).exists():
-            banners.append(
-                Banner(
-                    "warning",
-                    "Confirm your e-mail address.",
-                    f"We sent a link to {self.user.email}; until you open it you cannot reset a forgotten password.",
-                    reverse("account_email"),
-                    "Send it again",
-                )
+            yield Banner(
+                "warning",
+                "Confirm your e-mail address.",
+                f"Open the link we sent to {self.user.email}, so that you can reset your password.",
+                reverse("account_email"),
+                "Send it again",
             )
         if self.failing:
-            names = " and ".join(self.failing)
-            banners.append(
-                Banner(
-                    "danger",
-                    f"Your {names} key is failing." if len(self.failing) == 1 else f"Your {names} keys are failing.",
-                    "Requests that need it return an error until it is fixed.",
-                    reverse("byok:keys"),
-                    "See what is wrong",
-                )
+            keys = "key is" if len(self.failing) == 1 else "keys are"
+            yield Banner(
+                "danger",
+                f"Your {' and '.join(self.failing)} {keys} failing.",
+                "Requests that need it end in an error until it is fixed.",
+                reverse("byok:keys"),
+                "See what is wrong",
             )
-        return banners
-
-
-def frame(request: HttpRequest) -> dict[str, Any]:  # Any: what Django's context processors return
-    """`theme` for every page and `frame` for signed-in ones."""
-    theme = request.COOKIES.get(THEME_COOKIE, "")
-    context: dict[str, Any] = {
-        "theme": theme if theme in THEMES else "",
-        "version": settings.MEGABRAIN_VERSION,
-        "simulator": settings.MEGABRAIN_SIMULATOR,
-    }
-    user = getattr(request, "user", None)
-    if isinstance(user, User) or getattr(user, "is_authenticated", False):
-        context["frame"] = Frame(request, user)
-    return context

@@ -2,18 +2,20 @@
 
 import uuid
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.messages import get_messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from structlog.contextvars import bound_contextvars
 
-Handler = Callable[[HttpRequest], HttpResponseBase]
+from megabrain.site.requests import SiteRequest
+
+Handler = Callable[[SiteRequest], HttpResponseBase]
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -59,11 +61,11 @@ def request_id(get_response: Handler) -> Handler:
     It is always ours. One sent by the client would let a stranger choose what our logs say.
     """
 
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        request.request_id = str(uuid.uuid4())  # type: ignore[attr-defined]  # read by Origin.of
-        with bound_contextvars(request_id=request.request_id):  # type: ignore[attr-defined]
+    def middleware(request: SiteRequest) -> HttpResponseBase:
+        request.request_id = str(uuid.uuid4())
+        with bound_contextvars(request_id=request.request_id):
             response = get_response(request)
-        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        response["X-Request-Id"] = request.request_id
         return response
 
     return middleware
@@ -72,19 +74,18 @@ def request_id(get_response: Handler) -> Handler:
 def browser_security(get_response: Handler) -> Handler:
     """A Content-Security-Policy without exceptions, and no copy of a private page in any cache."""
 
-    def middleware(request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: SiteRequest) -> HttpResponseBase:
         response = get_response(request)
         response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response["Permissions-Policy"] = PERMISSIONS_POLICY
         if is_private(request) and not response.has_header("Cache-Control"):
             add_never_cache_headers(response)
-        patch_vary_headers(response, ["HX-Request"])
         return response
 
     return middleware
 
 
-def is_private(request: HttpRequest) -> bool:
+def is_private(request: SiteRequest) -> bool:
     """Whether the answer may hold something of a person: a session was read, or a form shown."""
     session = getattr(request, "session", None)
     return bool(session is not None and session.accessed) or "CSRF_COOKIE" in request.META
@@ -97,9 +98,10 @@ def htmx_answers(get_response: Handler) -> Handler:
     fragment's place.
     """
 
-    def middleware(request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: SiteRequest) -> HttpResponseBase:
         response = get_response(request)
-        if not getattr(request, "htmx", False):
+        patch_vary_headers(response, ["HX-Request"])
+        if not request.htmx:
             return response
         if response.status_code in (301, 302, 303, 307, 308):
             return navigation(request, response)
@@ -124,15 +126,19 @@ def takes_toasts(response: HttpResponse) -> bool:
     return swapped and response.status_code != 204 and html and not leaves
 
 
-def navigation(request: HttpRequest, redirect: HttpResponseBase) -> HttpResponse:
-    """The redirect as HX-Redirect; one to sign-in comes back to the page that is on the screen."""
-    location = redirect["Location"]
-    parts = urlsplit(location)
-    query = parse_qs(parts.query)
-    if parts.path == resolve_url(settings.LOGIN_URL) and "next" in query:
-        current = urlsplit(request.htmx.current_url_abs_path or "/")  # type: ignore[attr-defined]
-        query["next"] = [urlunsplit(("", "", current.path, current.query, ""))]
-        location = urlunsplit(parts._replace(query=urlencode(query, doseq=True)))
+def navigation(request: SiteRequest, redirect: HttpResponseBase) -> HttpResponse:
+    """The redirect as HX-Redirect.
+
+    One that leads to signing in, and then back, comes back to the page on the screen: the address
+    that was asked for may only be a fragment of it, or may only take a POST. A dialog that asks
+    for a fresh sign-in is a page of its own, so that one is come back to.
+    """
+    url = urlsplit(redirect["Location"])
+    query = QueryDict(url.query, mutable=True)
+    signing_in = url.path == resolve_url(settings.LOGIN_URL) or request.method != "GET"
+    if "next" in query and signing_in:
+        query["next"] = request.htmx.current_url_abs_path or "/"
+    location = urlunsplit((url.scheme, url.netloc, url.path, query.urlencode(safe="/"), ""))
     answer = HttpResponse(headers={"HX-Redirect": location})
     answer.cookies = redirect.cookies
     return answer

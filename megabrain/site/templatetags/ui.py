@@ -109,3 +109,9 @@ def disclosure(content: str, summary: str, open: bool = False, note: str = "") -
 def widget(field: Any) -> str:
     """Which kind of control a bound field has: `text`, `select`, `checkbox`, `textarea` …"""
     return str(getattr(field, "widget_type", "text"))
+
+
+@register.simple_block_tag
+def snippet(content: str, title: str = "Shell") -> SafeString:
+    """A block of code with a copy button, written between the tags."""
+    return render_to_string("components/code.html", {"title": title, "code": content.strip("\n")})

@@ -1,0 +1,128 @@
+"""Geometry for charts that the server draws: numbers in, rectangles and a path out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+WIDTH = 720
+HEIGHT = 160
+GAP = 0.3
+LINE_WIDTH = 160
+LINE_HEIGHT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One rectangle; `series` is its place in the legend, from 1."""
+
+    series: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The bars over one label, with their values in words for the table and the tooltip."""
+
+    label: str
+    values: list[str]
+    text: str
+    x: float
+    pitch: float
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    title: str
+    series: list[str]
+    columns: list[Column]
+    peak: str
+    lines: list[float]
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @property
+    def first(self) -> str:
+        return self.columns[0].label if self.columns else ""
+
+    @property
+    def last(self) -> str:
+        return self.columns[-1].label if self.columns else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sparkline:
+    text: str
+    path: str
+    area: str
+    width: int = LINE_WIDTH
+    height: int = LINE_HEIGHT
+
+
+def bar_chart(
+    title: str,
+    series: Sequence[str],
+    columns: Sequence[tuple[str, Sequence[int]]],
+    form: Callable[[int], str] = str,
+) -> BarChart:
+    """Stacked bars: `columns` are (label, one value for each of `series`); `form` words a value."""
+    highest = max((sum(values) for _, values in columns), default=0)
+    pitch = WIDTH / max(len(columns), 1)
+    return BarChart(
+        title=title,
+        series=list(series),
+        columns=[
+            _column(label, values, series, form, x=index * pitch, pitch=pitch, highest=highest)
+            for index, (label, values) in enumerate(columns)
+        ],
+        peak=f"highest {form(highest)}",
+        lines=[0.5, HEIGHT / 2, HEIGHT - 0.5],
+    )
+
+
+def _column(
+    label: str,
+    values: Sequence[int],
+    series: Sequence[str],
+    form: Callable[[int], str],
+    *,
+    x: float,
+    pitch: float,
+    highest: int,
+) -> Column:
+    bars: list[Bar] = []
+    top = float(HEIGHT)
+    for place, value in enumerate(values, start=1):
+        if not value:
+            continue
+        # A value that is there is seen: at least two units tall.
+        height = max(HEIGHT * value / highest, 2.0)
+        top -= height
+        bars.append(
+            Bar(
+                place,
+                round(x + pitch * GAP / 2, 2),
+                round(max(top, 0.0), 2),
+                round(pitch * (1 - GAP), 2),
+                round(height, 2),
+            )
+        )
+    words = [form(value) for value in values]
+    said = ", ".join(f"{name} {word}" for name, word in zip(series, words, strict=True))
+    return Column(label, words, f"{label}: {said}", round(x, 2), round(pitch, 2), bars)
+
+
+def sparkline(values: Sequence[int], text: str) -> Sparkline:
+    """A line through `values`, oldest first; `text` says what it shows."""
+    highest = max(values, default=0) or 1
+    step = LINE_WIDTH / max(len(values) - 1, 1)
+    points = [
+        f"{index * step:.1f} {LINE_HEIGHT - 1 - (LINE_HEIGHT - 2) * value / highest:.1f}"
+        for index, value in enumerate(values)
+    ]
+    if not points:
+        return Sparkline(text, "", "")
+    path = "M" + "L".join(points)
+    return Sparkline(text, path, f"{path}L{LINE_WIDTH} {LINE_HEIGHT}L0 {LINE_HEIGHT}Z")

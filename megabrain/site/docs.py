@@ -1,0 +1,75 @@
+"""The documentation: plain templates, one a page, in the order a newcomer needs them."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from byok.providers import PROVIDERS
+from megabrain.site.error_codes import ERROR_CODES
+from megabrain.site.requests import SiteRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the documentation; its template is `megabrain/docs/<slug>.html`."""
+
+    slug: str
+    title: str
+    summary: str
+    icon: str
+
+
+PAGES = [
+    Page(
+        "byok",
+        "Bring Your Own Key",
+        "Add, test and manage provider keys, and see which one a request uses.",
+        "key",
+    ),
+    Page(
+        "agents",
+        "Connect an agent",
+        "Set-up for curl, the SDKs, Claude Code, Codex and five more.",
+        "terminal",
+    ),
+    Page("errors", "Errors", "Every error code: what it means and what to do about it.", "warning"),
+    Page("api", "API reference", "Endpoints, sign-in, headers, limits and receipts.", "server"),
+]
+
+
+@require_safe
+def docs(request: SiteRequest) -> HttpResponse:
+    """The table of contents, with the way from nothing to a first answer."""
+    return render(request, "megabrain/docs/index.html", shared(""))
+
+
+@require_safe
+def docs_page(request: SiteRequest, slug: str) -> HttpResponse:
+    """One page by its slug."""
+    page = next((page for page in PAGES if page.slug == slug), None)
+    if page is None:
+        raise Http404
+    return render(request, f"megabrain/docs/{slug}.html", {**shared(slug), "page": page})
+
+
+def shared(slug: str) -> dict[str, object]:
+    """What every page of the documentation may name."""
+    place = next((index for index, page in enumerate(PAGES) if page.slug == slug), -1)
+    return {
+        "pages": PAGES,
+        "current": slug,
+        "following": PAGES[place + 1] if place + 1 < len(PAGES) else None,
+        "base_url": settings.MEGABRAIN_BASE_URL,
+        "providers": PROVIDERS.values(),
+        "errors": ERROR_CODES,
+        "limits": {
+            "requests": settings.MEGABRAIN_REQUESTS_PER_MINUTE,
+            "calls": settings.MEGABRAIN_CONCURRENT_CALLS,
+            "first_byte": int(settings.MEGABRAIN_FIRST_BYTE_SECONDS),
+            "idle": int(settings.MEGABRAIN_IDLE_SECONDS),
+            "total": int(settings.MEGABRAIN_TOTAL_SECONDS // 60),
+        },
+    }

@@ -1,0 +1,53 @@
+"""An account's provider keys and their health, as the dashboard tells them."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from byok.models import ProviderKey
+from byok.providers import PROVIDERS
+from orgs.models import Account
+
+Health = ProviderKey.Health
+TONES = {
+    Health.WORKS: "success",
+    Health.COOLING: "warning",
+    Health.FAILING: "danger",
+    Health.UNTESTED: "neutral",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    id: uuid.UUID
+    provider: str
+    hint: str
+    enabled: bool
+    health: str
+    tone: str
+    reason: str
+    last_used_at: datetime | None
+
+
+def provider_name(id: str) -> str:  # noqa: A002 -- the word for it
+    """What people call the provider; its id when it is gone from the code."""
+    return PROVIDERS[id].name if id in PROVIDERS else id
+
+
+def key_rows(account: Account) -> list[KeyRow]:
+    """The account's keys by the name of their provider. Secrets are not even read."""
+    keys = ProviderKey.objects.for_account(account).defer("secret")
+    rows = [
+        KeyRow(
+            id=key.id,
+            provider=provider_name(key.provider),
+            hint=key.hint,
+            enabled=key.enabled,
+            health=key.get_health_display() if key.enabled else "Off",
+            tone=TONES[Health(key.health)] if key.enabled else "neutral",
+            reason=key.health_message if key.enabled and key.health != Health.WORKS else "",
+            last_used_at=key.last_used_at,
+        )
+        for key in keys
+    ]
+    return sorted(rows, key=lambda row: row.provider.lower())

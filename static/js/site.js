@@ -1,0 +1,184 @@
+"use strict";
+
+// Every page works without this file. It makes dialogs modal, copies, looks at secrets, lets
+// toasts leave, and applies the theme at once.
+
+const TOAST_SECONDS = 6;
+
+const toasts = document.getElementById("toasts");
+const dialogs = document.getElementById("dialogs");
+
+// Toasts ----------------------------------------------------------------------------------
+
+/** A success or a note leaves after a while, unless someone is reading it; the rest stay. */
+function letLeave(toast) {
+  if (toast.dataset.seen) return;
+  toast.dataset.seen = "true";
+  if (toast.getAttribute("role") !== "status") return;
+  let timer = 0;
+  const start = () => {
+    timer = window.setTimeout(() => toast.remove(), TOAST_SECONDS * 1000);
+  };
+  for (const event of ["mouseenter", "focusin"])
+    toast.addEventListener(event, () => window.clearTimeout(timer));
+  for (const event of ["mouseleave", "focusout"]) toast.addEventListener(event, start);
+  start();
+}
+
+function showError(text) {
+  const toast = document.getElementById("toast-template").content.firstElementChild.cloneNode(true);
+  toast.querySelector("p").textContent = text;
+  toasts.append(toast);
+}
+
+new MutationObserver(() => toasts.querySelectorAll(".toast").forEach(letLeave)).observe(toasts, {
+  childList: true,
+  subtree: true,
+});
+// Screen readers announce what is added to a live region, not what it was loaded with.
+toasts.append(...toasts.children);
+
+document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  const id = xhr.getResponseHeader("X-Request-Id");
+  const reference = id ? ` (request ${id})` : "";
+  const reasons = {
+    403: "You may not do this, or this page has been open for too long. Reload it and try again.",
+    404: "This no longer exists. Reload the page to see what is there now.",
+    429: "That was too often in a short time. Wait a minute and try again.",
+  };
+  showError(
+    reasons[xhr.status] ??
+      `Nothing was changed: the server answered ${xhr.status}${reference}. Try again in a moment.`,
+  );
+});
+for (const event of ["htmx:sendError", "htmx:timeout"])
+  document.addEventListener(event, () =>
+    showError("MegaBrain could not be reached. Check your connection and try again."),
+  );
+
+// Dialogs ---------------------------------------------------------------------------------
+
+let opener = null;
+
+/** Toasts live inside the open dialog: what is outside a modal is behind it and inert. */
+function placeToasts(dialog) {
+  (dialog ?? document.body).append(toasts);
+}
+
+function closeDialog() {
+  placeToasts(null);
+  dialogs.replaceChildren();
+  if (opener?.isConnected) opener.focus();
+  else if (opener?.id) document.getElementById(opener.id)?.focus();
+  opener = null;
+}
+
+function openDialog() {
+  const dialog = dialogs.querySelector("dialog");
+  if (!dialog) {
+    if (opener) closeDialog();
+    return;
+  }
+  if (dialog.open) return;
+  dialog.addEventListener("close", () => {
+    if (dialog.isConnected) closeDialog();
+  });
+  dialog.showModal();
+  placeToasts(dialog);
+}
+
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.target === dialogs && !dialogs.contains(detail.elt)) opener = detail.elt;
+});
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.target === dialogs) placeToasts(null);
+});
+document.addEventListener("htmx:afterSettle", ({ detail }) => {
+  if (detail.target === dialogs) openDialog();
+});
+
+// A page restored from the back/forward cache would show an old dialog or toast.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) closeDialog();
+});
+
+// What is pressed -------------------------------------------------------------------------
+
+async function copy(button) {
+  const source = button.closest(".code, .copyable")?.querySelector("[data-copy-text]");
+  if (!source) return;
+  const word = button.querySelector("[data-copy-word]");
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+  } catch {
+    // Without permission (or over plain http) the text is selected, ready for the keyboard.
+    window.getSelection().selectAllChildren(source);
+    if (word) word.textContent = "Press Ctrl+C";
+    return;
+  }
+  button.dataset.copied = "true";
+  if (word) word.textContent = "Copied";
+  window.setTimeout(() => {
+    delete button.dataset.copied;
+    if (word) word.textContent = "Copy";
+  }, 2000);
+}
+
+function reveal(button) {
+  const input = document.getElementById(button.dataset.reveal);
+  const shown = input.type === "text";
+  input.type = shown ? "password" : "text";
+  button.setAttribute("aria-pressed", String(!shown));
+  button.setAttribute("aria-label", shown ? "Show what is typed" : "Hide what is typed");
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("button, a");
+  for (const menu of document.querySelectorAll("details[data-menu][open]"))
+    if (!menu.contains(event.target)) menu.open = false;
+  if (!target) return;
+  if ("copy" in target.dataset) copy(target);
+  if ("reveal" in target.dataset) reveal(target);
+  if ("dismiss" in target.dataset) target.closest(".toast").remove();
+  if ("close" in target.dataset && target.closest("dialog")) {
+    event.preventDefault();
+    target.closest("dialog").close();
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// Search as you type in a list that is on the page: <input data-filter="#list">.
+document.addEventListener("input", ({ target }) => {
+  if (!target.dataset.filter) return;
+  const words = target.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const item of document.querySelector(target.dataset.filter).children) {
+    const text = item.textContent.toLowerCase();
+    item.hidden = !words.every((word) => text.includes(word));
+  }
+});
+
+// Theme -----------------------------------------------------------------------------------
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("[data-theme-switch]");
+  if (!form || !event.submitter) return;
+  event.preventDefault();
+  const theme = event.submitter.value;
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  for (const button of form.elements)
+    if (button.name === "theme")
+      button.setAttribute("aria-pressed", String(button === event.submitter));
+  fetch(form.action, {
+    method: "POST",
+    body: new FormData(form, event.submitter),
+    redirect: "manual",
+  });
+});
