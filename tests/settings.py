@@ -17,12 +17,14 @@ else:
     os.environ.setdefault("MEGABRAIN_HOME", tempfile.mkdtemp(prefix="megabrain-tests-"))
 
 from megabrain.settings import *  # noqa: E402, F403
-from megabrain.settings import DATABASES, MEGABRAIN_HOME  # noqa: E402
+from megabrain.settings import DATABASES, INSTALLED_APPS, MEGABRAIN_HOME  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: the gateway under test reads it from its own threads, as in life.
     DATABASES["default"]["TEST"] = {"NAME": str(MEGABRAIN_HOME / "test.sqlite3")}
 
+# Its `flush` empties the database after a test in spite of the triggers of the audit log.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.database"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {

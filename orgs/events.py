@@ -1,0 +1,55 @@
+"""What can happen in an account, each event with the sentence that tells it.
+
+A sentence follows the actor's name: "owner@example.com" "added the anthropic sk-ant-…1234 key".
+`{target}` stands for the label of what was acted on. Names read as `noun.verb`, or
+`app.noun.verb`; one that has been released never changes its meaning.
+"""
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    sentence: str
+
+    def __new__(cls, name: str, sentence: str) -> "Event":
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.sentence = sentence
+        return member
+
+    ACCOUNT_OPENED = "account.opened", "opened this account"
+
+    KEY_ADDED = "byok.key.added", "added the {target} key"
+    KEY_UPDATED = "byok.key.updated", "replaced the secret of the {target} key"
+    KEY_ENABLED = "byok.key.enabled", "enabled the {target} key"
+    KEY_DISABLED = "byok.key.disabled", "disabled the {target} key"
+    KEY_DELETED = "byok.key.deleted", "deleted the {target} key"
+    KEY_TESTED = "byok.key.tested", "tested the {target} key"
+    KEY_FAILURE_POLICY_CHANGED = (
+        "byok.key.failure_policy_changed",
+        "changed what happens when the {target} key fails",
+    )
+    KEY_REMINDER_CHANGED = (
+        "byok.key.reminder_changed",
+        "changed the reminder of the {target} key",
+    )
+
+    TOKEN_CREATED = "token.created", "created the API token {target}"
+    TOKEN_REVOKED = "token.revoked", "revoked the API token {target}"
+
+    SIGNED_IN = "security.signed_in", "signed in"
+    SESSIONS_ENDED = "security.sessions_ended", "signed out other sessions"
+    PASSWORD_CHANGED = "security.password_changed", "changed the password"
+    PASSWORD_RESET = "security.password_reset", "reset the password through e-mail"
+    TWO_FACTOR_ENABLED = "security.two_factor_enabled", "turned on two-factor authentication"
+    TWO_FACTOR_DISABLED = "security.two_factor_disabled", "turned off two-factor authentication"
+    RECOVERY_CODES_GENERATED = (
+        "security.recovery_codes_generated",
+        "generated new recovery codes",
+    )
+    PASSKEY_ADDED = "security.passkey_added", "added the passkey {target}"
+    PASSKEY_REMOVED = "security.passkey_removed", "removed the passkey {target}"
+    EMAIL_ADDED = "security.email_added", "added the e-mail address {target}"
+    EMAIL_VERIFIED = "security.email_verified", "verified the e-mail address {target}"
+    EMAIL_CHANGED = "security.email_changed", "changed the e-mail address to {target}"
+    EMAIL_REMOVED = "security.email_removed", "removed the e-mail address {target}"
