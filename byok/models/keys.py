@@ -36,7 +36,7 @@ class ProviderKey(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="provider_keys")
     provider = models.CharField(max_length=40)
-    secret = EncryptedField()
+    secret = EncryptedField(fingerprint="fingerprint")
     hint = models.CharField(max_length=40, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
     enabled = models.BooleanField(default=True)
