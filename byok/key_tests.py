@@ -1,0 +1,334 @@
+"""Testing a provider key: the smallest real call with it, and what came of that in our words.
+
+A test proves what routing uses, since the request comes from the same adapter. It is run by a
+worker; whoever shows its result reads the KeyTest row, whose `code` is one of the outcomes of
+byok/providers/errors.py or of the CODES below. Nothing the provider wrote is kept: its text may
+repeat the key.
+"""
+
+import ssl
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import requests
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from requests.adapters import HTTPAdapter
+
+from byok.models import KeyTest, Offering, ProviderKey
+from byok.providers import PROVIDERS
+from byok.providers.base import Outcome, Provider, UnusableSecret, UpstreamRequest
+from byok.vault import Secret, Unsealable
+from byok.vault.errors import Reason
+from orgs.changes import announce
+
+log = structlog.get_logger(__name__)
+
+#: For all the calls of one test together.
+CALL_SECONDS = 20.0
+#: A test that no worker has begun by then, or whose worker has not come back by then, is over.
+QUEUE_LIMIT = timedelta(seconds=20)
+RUN_LIMIT = timedelta(seconds=25)
+ANSWER_LIMIT = 256 * 1024
+
+UNREACHABLE = "unreachable"
+TIMED_OUT = "timed_out"
+UNREADABLE = "unreadable"
+VAULT_CLOSED = "vault_closed"
+UNSUPPORTED = "unsupported"
+REPLACED = "replaced"
+EXPIRED = "expired"
+
+#: With these the key may still be right, and another model may say more.
+NOT_DECISIVE = (Outcome.NO_ACCESS, Outcome.BAD_REQUEST, Outcome.MODEL_MISSING)
+
+Health = ProviderKey.Health
+#: What a result says of the key. What is missing here is no fault of the key.
+HEALTH: Mapping[str, ProviderKey.Health] = {
+    Outcome.OK: Health.WORKS,
+    Outcome.REJECTED: Health.FAILING,
+    Outcome.NO_ACCESS: Health.FAILING,
+    Outcome.NO_CREDIT: Health.FAILING,
+    UNREADABLE: Health.FAILING,
+    Outcome.RATE_LIMITED: Health.COOLING,
+}
+
+SENTENCES: Mapping[str, str] = {
+    Outcome.OK: "{name} accepted this key: {model} answered in {latency_ms:,} ms.",
+    Outcome.REJECTED: (
+        "{name} rejected this key: it is wrong, revoked or expired. "
+        "Create a new one at {console_url} and update this key."
+    ),
+    Outcome.NO_ACCESS: (
+        "{name} knows this key but does not let it use {model}. "
+        "Give it access to models at {console_url}, then test again."
+    ),
+    Outcome.NO_CREDIT: (
+        "{name} knows this key but its account is out of credit or at a spending limit. "
+        "Add credit or raise the limit at {name}, then test again."
+    ),
+    Outcome.RATE_LIMITED: (
+        "{name} knows this key but is limiting its calls. Wait {wait}, then test again."
+    ),
+    Outcome.MODEL_MISSING: (
+        "{name} did not refuse this key but offers it none of the models a test uses, such as "
+        "{model}. Other models may work: try the one you need."
+    ),
+    Outcome.OVERLOADED: (
+        "{name} is overloaded, so this key could not be tested. Test again in a few minutes."
+    ),
+    Outcome.BAD_REQUEST: (
+        "{name} refused the test call itself, which says nothing about this key. "
+        "Try a call of your own: if that works, the key does."
+    ),
+    Outcome.UNAVAILABLE: (
+        "{name} had a fault of its own, so this key could not be tested. "
+        "Test again in a few minutes."
+    ),
+    UNREACHABLE: (
+        "{name} could not be reached, so this key could not be tested. Test again in a moment; "
+        "if it stays so, look at {name}'s status page."
+    ),
+    TIMED_OUT: (
+        "{name} did not answer within 20 seconds, so this key could not be tested. "
+        "Test again in a few minutes."
+    ),
+    UNREADABLE: (
+        "The stored {name} key can no longer be opened, so it cannot be used. "
+        "Enter it again with Update."
+    ),
+    VAULT_CLOSED: (
+        "MegaBrain could not open its vault just now, so this key could not be tested. "
+        "Test again in a few minutes."
+    ),
+    UNSUPPORTED: "MegaBrain does not support this provider any more. Delete this key.",
+    REPLACED: "The {name} key was replaced while it was being tested. Test the new one.",
+}
+NEVER_BEGUN = (
+    "No worker took this test up within 20 seconds. Test again; if it stays so, "
+    "MegaBrain's operator has to start a worker."
+)
+NEVER_ENDED = "The worker that ran this test stopped before it had a result. Test again."
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a test found out. `model` is what was called last, under the provider's id for it."""
+
+    code: str
+    model: str = ""
+    latency_ms: int | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class CallFailed(Exception):
+    """No answer came; `code` says whether it was too late or impossible."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def perform(test_id: UUID) -> None:
+    """Run a queued test and store its result. Does nothing if it is gone, begun or finished.
+
+    The key's health follows the result, unless its secret was replaced meanwhile.
+    """
+    expire_stuck_tests()
+    begun = KeyTest.objects.filter(pk=test_id, state=KeyTest.State.QUEUED).update(
+        state=KeyTest.State.RUNNING, started_at=timezone.now()
+    )
+    if not begun:
+        return
+    key = ProviderKey.objects.filter(tests=test_id).first()
+    if key is not None:
+        _finish(test_id, key, _test(key))
+
+
+def expire_stuck_tests() -> int:
+    """End the tests that waited or ran too long as failed, and say how many there were."""
+    now = timezone.now()
+    unfinished = KeyTest.objects.unfinished()
+    never_begun = unfinished.filter(state=KeyTest.State.QUEUED, created_at__lte=now - QUEUE_LIMIT)
+    never_ended = unfinished.filter(state=KeyTest.State.RUNNING).filter(
+        Q(started_at__lte=now - RUN_LIMIT) | Q(started_at=None)
+    )
+    return sum(
+        stuck.update(state=KeyTest.State.FAILED, code=EXPIRED, message=message, finished_at=now)
+        for stuck, message in ((never_begun, NEVER_BEGUN), (never_ended, NEVER_ENDED))
+    )
+
+
+def _test(key: ProviderKey) -> Verdict:
+    provider = PROVIDERS.get(key.provider)
+    if provider is None:
+        return Verdict(UNSUPPORTED)
+    try:
+        return judge(provider, key.secret.unseal())
+    except Unsealable as sealed:
+        # Only the key management service being out of reach passes by itself.
+        passing = sealed.reason in (Reason.UNAVAILABLE, Reason.REFUSED)
+        return Verdict(VAULT_CLOSED if passing else UNREADABLE)
+    except UnusableSecret:
+        return Verdict(UNREADABLE)
+
+
+def judge(provider: Provider, secret: Secret, seconds: float = CALL_SECONDS) -> Verdict:
+    """Call one model after the other until one says something of the key itself."""
+    deadline = time.monotonic() + seconds
+    found: list[Verdict] = []
+    for model, request in provider.test_calls(secret):
+        began = time.monotonic()
+        try:
+            answer = send(request, deadline - began)
+        except CallFailed as failed:
+            return Verdict(failed.code, model)
+        verdict = _read(provider, answer)
+        latency_ms = max(1, round((time.monotonic() - began) * 1000))
+        found.append(replace(verdict, model=model, latency_ms=latency_ms))
+        if verdict.code not in NOT_DECISIVE:
+            return found[-1]
+    return min(found, key=lambda verdict: NOT_DECISIVE.index(Outcome(verdict.code)))
+
+
+def _read(provider: Provider, answer: Answer) -> Verdict:
+    if answer.status == 200 and provider.answered(answer.body):
+        return Verdict(Outcome.OK)
+    failure = provider.classify(answer.status, answer.headers, answer.body)
+    return Verdict(failure.outcome, retry_after=failure.retry_after)
+
+
+def _finish(test_id: UUID, key: ProviderKey, verdict: Verdict) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        locked = ProviderKey.objects.select_for_update().filter(pk=key.pk)
+        secret_changed_at = locked.values_list("secret_changed_at", flat=True).first()
+        if secret_changed_at != key.secret_changed_at:
+            verdict = Verdict(REPLACED)
+        message = sentence(key.provider, verdict)
+        finished = KeyTest.objects.filter(pk=test_id, state=KeyTest.State.RUNNING).update(
+            state=KeyTest.State.PASSED if verdict.code == Outcome.OK else KeyTest.State.FAILED,
+            code=verdict.code,
+            message=message,
+            model=model_name(key.provider, verdict.model),
+            latency_ms=verdict.latency_ms,
+            finished_at=now,
+        )
+        if finished and verdict.code in HEALTH:
+            _store_health(key, verdict, message, now)
+    log.info("byok.key.tested", key=str(key.pk), provider=key.provider, code=verdict.code)
+
+
+def _store_health(key: ProviderKey, verdict: Verdict, message: str, now: datetime) -> None:
+    works = verdict.code == Outcome.OK
+    ProviderKey.objects.filter(pk=key.pk).update(
+        health=HEALTH[verdict.code],
+        health_code="" if works else verdict.code,
+        health_message="" if works else message[:300],
+        health_at=now,
+    )
+    announce("account", str(key.account_id))
+
+
+def sentence(provider_id: str, verdict: Verdict) -> str:
+    """What happened, why and what to do, for the key's owner."""
+    provider = PROVIDERS.get(provider_id)
+    return SENTENCES[verdict.code].format(
+        name=provider.name if provider else provider_id,
+        console_url=provider.console_url if provider else "",
+        model=model_name(provider_id, verdict.model).rpartition("/")[2] or "any model",
+        latency_ms=verdict.latency_ms,
+        wait=_wait(verdict.retry_after),
+    )
+
+
+def model_name(provider_id: str, upstream_id: str) -> str:
+    """The catalogue's id of a provider's model, or the provider's own if it is not in there."""
+    offerings = Offering.objects.filter(provider=provider_id, upstream_id=upstream_id)
+    return offerings.values_list("model_id", flat=True).first() or upstream_id
+
+
+def _wait(seconds: float | None) -> str:
+    if seconds is None or seconds > 90:
+        return "a few minutes"
+    return "a moment" if seconds < 2 else f"{seconds:.0f} seconds"
+
+
+def send(request: UpstreamRequest, seconds: float) -> Answer:
+    """Send a request and read the answer, all within so many seconds; raises CallFailed.
+
+    Timeouts of sockets start anew with every byte, so a thread does it that can be left behind.
+    """
+    if seconds <= 0:
+        raise CallFailed(TIMED_OUT)
+    done: Future[Answer] = Future()
+
+    def exchange() -> None:
+        try:
+            done.set_result(_exchange(request, seconds))
+        except Exception as error:  # noqa: BLE001 - carried over to the waiting thread
+            done.set_exception(error)
+
+    Thread(target=exchange, name="key-test", daemon=True).start()
+    try:
+        return done.result(timeout=seconds)
+    except (TimeoutError, requests.Timeout) as late:
+        connecting = isinstance(late, requests.ConnectTimeout)
+        raise CallFailed(UNREACHABLE if connecting else TIMED_OUT) from None
+    except requests.RequestException:
+        # Without its cause: requests' errors hold the request, and so the key.
+        raise CallFailed(UNREACHABLE) from None
+
+
+class SystemTrust(HTTPAdapter):
+    """Trusts the machine's certificate authorities, as the gateway does."""
+
+    # Any: what requests hands through to urllib3.
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+
+
+def _exchange(request: UpstreamRequest, seconds: float) -> Answer:
+    with requests.Session() as session:
+        # No proxy, netrc or certificate setting of the environment: the operator's own override
+        # of an address is the one way to redirect a key.
+        session.trust_env = False
+        session.headers.clear()
+        session.mount("https://", SystemTrust())
+        with session.request(
+            request.method,
+            request.url,
+            headers={**request.headers, "accept-encoding": "identity"},
+            data=request.body,
+            timeout=(min(settings.MEGABRAIN_CONNECT_SECONDS, seconds), seconds),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, headers, _body(response))
+
+
+def _body(response: requests.Response) -> bytes:
+    """The answer, or its beginning if it is longer than any model's answer to a test."""
+    body = b""
+    for chunk in response.iter_content(8192):
+        body += chunk
+        if len(body) > ANSWER_LIMIT:
+            break
+    return body
