@@ -5,11 +5,16 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.models.signals import post_migrate
 
+from orgs.catalogue import provide_models
+
 
 class ByokConfig(AppConfig):
     name = "byok"
 
     def ready(self) -> None:
+        from byok.catalogue import callable_models
+
+        provide_models(callable_models)
         post_migrate.connect(_load_catalogue, sender=self)
 
 

@@ -21,14 +21,14 @@ BUNDLED = Path(__file__).parent / "bundled" / "catalogue.json"
 LONGEST_NAME = 200
 
 
-def load_bundled() -> bool:
+def load_bundled(file: Path = BUNDLED) -> bool:
     """Bring the database up to the bundled catalogue; says whether there was anything to do.
 
     One query when nothing changed. Rows that staff wrote (`source="staff"`) stay as they are, as
     does whether an offering is enabled; an offering any of whose prices staff set keeps all of
     its prices. What has left the bundled file leaves the database. Safe to run twice at once.
     """
-    content = BUNDLED.read_bytes()
+    content = file.read_bytes()
     edition = hashlib.sha256(content).hexdigest()
     if CatalogueLoad.objects.filter(source=Source.BUNDLED, edition=edition).exists():
         return False
@@ -112,6 +112,11 @@ def _load_prices(entries: list[dict[str, Any]]) -> None:
         for price in offered["prices"]
         if (offered["provider"], offered["upstream_id"]) in offerings
     )
+
+
+def callable_models() -> Iterable[tuple[str, str]]:
+    """Id and name of every model that somebody serves, for choosing from."""
+    return CatalogModel.objects.filter(offerings__enabled=True).values_list("id", "name").distinct()
 
 
 def spellings(models: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
