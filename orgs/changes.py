@@ -87,7 +87,8 @@ def _listen_forever() -> None:
     while True:
         try:
             client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
-            with client.pubsub(ignore_subscribe_messages=True) as channel:
+            # redis ships this method without types.
+            with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                 channel.subscribe(CHANNEL)
                 # Whatever was said while we were away is unknown, so everything counts as changed.
                 _deliver("catalogue", "")
