@@ -8,4 +8,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "megabrain.settings")
 django.setup(set_prefix=False)
 
+from byok.checks import refuse_bad_vault_keys  # noqa: E402 -- models can be imported only now.
+
+refuse_bad_vault_keys()
+
 application = get_asgi_application()

@@ -2,10 +2,17 @@
 
 import os
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "megabrain.settings")
 
 app = Celery("megabrain")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.worker_init.connect
+def start(**_: object) -> None:
+    from byok.checks import refuse_bad_vault_keys
+
+    refuse_bad_vault_keys()
