@@ -18,6 +18,8 @@ def generated_secret(path: Path, make: Callable[[], str]) -> str:
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(make() + "\n")
+                file.flush()
+                os.fsync(descriptor)
             os.link(aside, path)
         except FileExistsError:
             pass

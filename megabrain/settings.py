@@ -62,7 +62,10 @@ MEGABRAIN_VAULT_KEYS = env.str("MEGABRAIN_VAULT_KEYS", default="")
 if not MEGABRAIN_VAULT_KEYS and not MEGABRAIN_PRODUCTION:
     MEGABRAIN_VAULT_KEYS = generated_secret(
         MEGABRAIN_HOME / "vault.keys",
-        lambda: "home:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        # An id of its own: if the file is lost, the next one is not mistaken for it.
+        lambda: (
+            f"home-{secrets.token_hex(3)}:" + base64.b64encode(secrets.token_bytes(32)).decode()
+        ),
     )
 
 # Addresses ---------------------------------------------------------------------------------
