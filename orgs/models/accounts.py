@@ -19,6 +19,17 @@ class AccountQuerySet(models.QuerySet["Account"]):
         """The one account that holds MegaBrain's own provider keys."""
         return self.get(kind=Account.Kind.PLATFORM)
 
+    def named(self, name: str) -> Account:
+        """As operators name one: a user's e-mail, an organization's slug, or `platform`.
+
+        Raises Account.DoesNotExist.
+        """
+        if "@" in name:
+            return self.get(kind=Account.Kind.PERSONAL, user__email=name.strip().lower())
+        if name == Account.Kind.PLATFORM:
+            return self.platform()
+        return self.get(kind=Account.Kind.ORGANIZATION, slug=name)
+
 
 class Account(models.Model):
     """Who owns keys, tokens, a balance and an audit trail."""
