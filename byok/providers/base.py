@@ -11,16 +11,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 
 from byok.providers import credentials, errors
 from byok.providers.credentials import UnusableSecret
 from byok.providers.errors import Failure, Outcome, Rule
-
-if TYPE_CHECKING:
-    from byok.vault import Secret
+from byok.vault import Secret
 
 __all__ = [
     "Auth",
@@ -125,7 +123,7 @@ class Provider:
         return base.rstrip("/") + path
 
     def request(
-        self, secret: "Secret", endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
+        self, secret: Secret, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
     ) -> UpstreamRequest:
         """A call of a native endpoint, with those of the caller's headers that may go along.
 
@@ -145,7 +143,7 @@ class Provider:
             body,
         )
 
-    def list_models(self, secret: "Secret") -> UpstreamRequest:
+    def list_models(self, secret: Secret) -> UpstreamRequest:
         """The free call that lists the models this credential may use."""
         return UpstreamRequest(
             "GET",
@@ -157,7 +155,7 @@ class Provider:
             },
         )
 
-    def test_calls(self, secret: "Secret") -> list[tuple[str, UpstreamRequest]]:
+    def test_calls(self, secret: Secret) -> list[tuple[str, UpstreamRequest]]:
         """Upstream model id and smallest call, cheapest first; the others are for models gone."""
         return [
             (
@@ -240,7 +238,7 @@ class Provider:
             return [f"{doubt} and are longer than 20 characters."]
         return []
 
-    def _credential(self, secret: "Secret", auth: Auth) -> dict[str, str]:
+    def _credential(self, secret: Secret, auth: Auth) -> dict[str, str]:
         text = secret.reveal()
         if not credentials.can_be_sent(text):
             raise UnusableSecret(f"The stored {self.name} key cannot be sent. Enter it again.")
