@@ -26,7 +26,7 @@ from tests.simulator_fixture import RunningSimulator
 
 SECRET = "sk-ant-api03-canary-0123456789abcdefCANARY"
 ORIGIN = Origin()
-WORKING = (200, {}, b'{"type":"message","content":[]}')
+WORKING: tuple[int, dict[str, str], bytes] = (200, {}, b'{"type":"message","content":[]}')
 
 
 @dataclass
