@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -108,6 +109,7 @@ class Provider:
     default_headers: Mapping[str, str] = field(default_factory=dict)
     #: Which of a caller's headers go to this company, and to no other.
     forwards: tuple[str, ...] = ()
+    #: Single names that stay behind although they are of a family that goes along.
     withholds: tuple[str, ...] = ()
     #: Which of its answer's headers go back to the caller: always, and about the caller's own key.
     returns: tuple[str, ...] = ()
@@ -197,13 +199,7 @@ class Provider:
 
     def forwarded(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The part of a caller's headers that may go to this company."""
-        return {
-            name: value
-            for name, value in headers.items()
-            if _listed(name, self.forwards)
-            and not _listed(name, self.withholds)
-            and _safe(name, value)
-        }
+        return _sifted(headers, self.forwards, self.withholds)
 
     def returned(self, headers: Mapping[str, str], *, own_key: bool) -> dict[str, str]:
         """The part of this company's answer headers that may go to the caller.
@@ -211,12 +207,8 @@ class Provider:
         `own_key` says that the caller's own account is served: limits of MegaBrain's own
         keys are nobody else's business.
         """
-        listed = self.returns + (self.returns_to_key_owner if own_key else ())
-        return {
-            name: value
-            for name, value in headers.items()
-            if _listed(name, listed) and _safe(name, value)
-        }
+        about_the_key = self.returns_to_key_owner if own_key else ()
+        return _sifted(headers, self.returns + about_the_key)
 
     def clean(self, text: str) -> str:
         """The credential inside what was pasted; raises UnusableSecret with a helpful sentence."""
@@ -245,11 +237,25 @@ class Provider:
         return {auth.header: auth.template.format(text)}
 
 
-def _listed(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(
-        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-        for pattern in patterns
-    )
+def _sifted(
+    headers: Mapping[str, str], listed: tuple[str, ...], withheld: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """The headers of the listed names and families that are safe to pass on."""
+    names, families = _split(listed)
+    return {
+        name: value
+        for name, value in headers.items()
+        if (name in names or name.startswith(families))
+        and name not in withheld
+        and _safe(name, value)
+    }
+
+
+@lru_cache
+def _split(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names, and the beginnings of families, of a list that is gone through with every call."""
+    families = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    return frozenset(pattern for pattern in patterns if not pattern.endswith("*")), families
 
 
 def _safe(name: str, value: str) -> bool:
