@@ -77,7 +77,7 @@ def bar_chart(
             _column(label, values, series, form, x=index * pitch, pitch=pitch, highest=highest)
             for index, (label, values) in enumerate(columns)
         ],
-        peak=f"highest {form(highest)}",
+        peak=form(highest),
         lines=[0.5, HEIGHT / 2, HEIGHT - 0.5],
     )
 

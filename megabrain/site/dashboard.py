@@ -101,6 +101,7 @@ def first_steps(account: Account) -> dict[str, Any]:  # Any: a template's contex
         "steps": steps,
         "next": next((step for step in steps if not step.done), None),
         "count": sum(taken),
+        "progress": f"{sum(taken)} of {len(steps)} done",
         "mark": "".join("1" if step else "0" for step in taken),
     }
 

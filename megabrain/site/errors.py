@@ -1,7 +1,9 @@
 """Error pages: in the usual frame, with the request id that finds them in the log."""
 
+import sys
 from typing import Any
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -45,6 +47,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Nothing here may need the database or a context processor: they may be what broke."""
+    if isinstance(sys.exception(), OperationalError):
+        return unavailable(request)
     return _bare(request, 500)
 
 

@@ -10,7 +10,7 @@ from django.db.models.functions import TruncDate
 from billing.models import UsageRecord
 from megabrain.site.charts import BarChart, bar_chart
 from megabrain.site.provider_keys import KeyRow, provider_name
-from megabrain.site.templatetags.figures import compact, money, number
+from megabrain.site.templatetags.figures import compact, money, number, share
 from orgs.models import Account
 
 Payer = UsageRecord.Payer
@@ -77,6 +77,22 @@ class Totals:
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    @property
+    def success(self) -> str:
+        if not self.requests:
+            return "none in this period"
+        return f"{share(self.succeeded, self.requests)}% succeeded"
+
+    @property
+    def token_split(self) -> str:
+        return f"{compact(self.input_tokens)} in, {compact(self.output_tokens)} out"
+
+    @property
+    def balance_note(self) -> str:
+        if not self.balance_requests:
+            return "no request used it"
+        return f"{number(self.balance_requests)} requests"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,12 @@ def ago(moment: datetime | None) -> SafeString | str:
     )
 
 
+@register.filter
+def used(moment: datetime | None) -> SafeString | str:
+    """`used 5 min ago`, or `never used`."""
+    return "never used" if moment is None else format_html("used {}", ago(moment))
+
+
 def relative(distance: timedelta) -> str:
     """A distance from now in its largest whole unit."""
     future = distance < timedelta(0)
