@@ -73,7 +73,8 @@ def test_anthropic_gets_the_callers_version_or_the_first():
     assert "authorization" not in own.headers
 
 
-def test_deepseek_takes_its_key_differently_at_its_two_endpoints():
+def test_deepseek_takes_its_key_differently_at_its_two_endpoints(settings):
+    settings.MEGABRAIN_UPSTREAM_URLS = {}
     deepseek = provider("deepseek")
 
     chat = deepseek.request(Secret(KEY), Endpoint.CHAT, b"", {})
