@@ -22,6 +22,14 @@ $(DEV): requirements-dev.lock | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $(RUNTIME) $@
 
+# Each has a home of its own unless told otherwise, so that demo data never meets real accounts.
+demo: export MEGABRAIN_HOME ?= $(CURDIR)/var/demo
+demo: $(RUNTIME)
+	@$(BIN)/python manage.py demo
+
+run: $(RUNTIME)
+	@$(BIN)/python manage.py run
+
 test: $(DEV)
 	MEGABRAIN_HOME=$$(mktemp -d) $(BIN)/pytest -n auto --dist loadgroup
 

@@ -196,7 +196,7 @@ def _command(tool: Tool, command: str) -> str:
     if tool.kind == "custom":
         # Codex's code mode: a tool that takes JavaScript and has the others on a global object.
         request = json.dumps({"cmd": command})
-        return f"const result = await tools.exec_command({request}); text(result);"
+        return f"const result = await tools.exec_command({request}); text(result.output ?? result);"
     if tool.kind == "local_shell":
         return json.dumps(["bash", "-lc", command])
     properties: Json = tool.schema.get("properties") or {}

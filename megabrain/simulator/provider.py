@@ -20,7 +20,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a provider says that something is wrong. `{model}` and `{key}` (its end) are filled in."""
+    """How a provider says that something is wrong; `{model}` and `{key}` are filled in."""
 
     status: int
     type: str

@@ -204,7 +204,11 @@ def _conversation(messages: list[Any]) -> tuple[str, list[str]]:
         if message["role"] != "user":
             continue
         blocks = rules.blocks_of(message)
-        tool_results = [_text(block) for block in blocks if block["type"] == "tool_result"]
+        tool_results = [
+            _REMINDER.sub("", _text(block)).strip()
+            for block in blocks
+            if block["type"] == "tool_result"
+        ]
         if tool_results:
             results = tool_results + results
             continue
