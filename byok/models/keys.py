@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from byok.fields import EncryptedField
+from byok.providers import PROVIDERS
 from orgs.models import Account
 
 
@@ -69,7 +70,8 @@ class ProviderKey(models.Model):
 
     @property
     def audit_label(self) -> str:
-        return f"{self.provider} {self.hint}".strip()
+        """The provider's name alone: the audit log holds no part of a secret, not even a hint."""
+        return PROVIDERS[self.provider].name if self.provider in PROVIDERS else self.provider
 
 
 class KeyTestQuerySet(models.QuerySet["KeyTest"]):
