@@ -1,0 +1,227 @@
+"""Every change of a provider key: one function each, in one transaction with its audit row.
+
+Permission comes first, then the row is locked, changed and told to the audit log, and what other
+processes remember of the account is announced as stale. Plaintext goes in as a `Secret` and is
+sealed by the field that stores it; nothing here returns it.
+"""
+
+import datetime
+import uuid
+from datetime import timedelta
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from byok.models import KeyTest, ProviderKey
+from byok.providers import PROVIDERS
+from byok.tasks import run_key_test
+from byok.vault import Secret, fingerprint, hint
+from orgs.audit import Event, record
+from orgs.changes import announce
+from orgs.models import Account, User
+from orgs.origin import Origin
+from orgs.permissions import Permission, require
+
+TESTS_A_MINUTE = 6
+#: What is written with a new secret.
+SECRET_FIELDS = (
+    "secret",
+    "hint",
+    "fingerprint",
+    "secret_changed_at",
+    "health",
+    "health_code",
+    "health_message",
+    "health_at",
+)
+NOT_QUEUED = "not_queued"
+NOT_QUEUED_MESSAGE = (
+    "The test could not be started, because MegaBrain's task queue cannot be reached. The key was "
+    "not tried. Test again in a minute; if it stays so, MegaBrain's operator has to look at it."
+)
+
+log = structlog.get_logger(__name__)
+
+
+class KeyAlreadyExists(Exception):
+    """The account has a key for this provider."""
+
+
+class KeyGone(Exception):
+    """The key was deleted by someone else in the meantime."""
+
+
+class TooManyTests(Exception):
+    """The key was tested as often as it may be in a minute; `seconds` until the next test."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Test again in {seconds} seconds.")
+        self.seconds = seconds
+
+
+def add_key(
+    *, actor: User | None, account: Account, provider: str, secret: Secret, origin: Origin
+) -> ProviderKey:
+    """Seal and store the account's key for a provider, enabled.
+
+    Raises `KeyAlreadyExists` if there is one, also when two people add at once: the database's
+    constraint decides. `actor` is None for the operator at the command line, who may do anything.
+    """
+    _require(actor, account)
+    key = ProviderKey(account=account, provider=provider, created_by=actor)
+    _put(secret, key)
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+            record(event=Event.KEY_ADDED, account=account, actor=actor, target=key, origin=origin)
+            announce("account", str(account.pk))
+    except IntegrityError:
+        if ProviderKey.objects.for_account(account).filter(provider=provider).exists():
+            # Without its cause: a database's complaint may quote the row.
+            raise KeyAlreadyExists(provider) from None
+        raise
+    return key
+
+
+def update_key(
+    *, actor: User | None, key: ProviderKey, secret: Secret, origin: Origin
+) -> ProviderKey:
+    """Replace the secret. What was known of the old one's health and age no longer holds.
+
+    Raises `KeyGone` if the key was deleted meanwhile; an update never brings one back.
+    """
+    _require(actor, key.account)
+    with transaction.atomic():
+        key = _locked(key)
+        _put(secret, key)
+        key.remind_on = None
+        key.save(update_fields=[*SECRET_FIELDS, "remind_on", "updated_at"])
+        _told(Event.KEY_UPDATED, key, actor, origin, changed=["secret"])
+    return key
+
+
+def set_enabled(*, actor: User | None, key: ProviderKey, enabled: bool, origin: Origin) -> bool:
+    """Let routing use the key, or not. Says whether that changed anything. Raises `KeyGone`."""
+    _require(actor, key.account)
+    with transaction.atomic():
+        key = _locked(key)
+        if key.enabled == enabled:
+            return False
+        key.enabled = enabled
+        key.save(update_fields=["enabled", "updated_at"])
+        event = Event.KEY_ENABLED if enabled else Event.KEY_DISABLED
+        _told(event, key, actor, origin, changed=["enabled"])
+    return True
+
+
+def set_reminder(
+    *, actor: User | None, key: ProviderKey, remind_on: datetime.date | None, origin: Origin
+) -> bool:
+    """Mark the key for replacement from a day on, or never. Says whether that changed anything.
+
+    Raises `KeyGone`.
+    """
+    _require(actor, key.account)
+    with transaction.atomic():
+        key = _locked(key)
+        if key.remind_on == remind_on:
+            return False
+        key.remind_on = remind_on
+        key.save(update_fields=["remind_on", "updated_at"])
+        _told(Event.KEY_REMINDER_CHANGED, key, actor, origin, changed=["remind_on"])
+    return True
+
+
+def delete_key(*, actor: User | None, key: ProviderKey, origin: Origin) -> None:
+    """Delete the key and its sealed secret for good; its audit rows stay. Raises `KeyGone`."""
+    _require(actor, key.account)
+    with transaction.atomic():
+        key = _locked(key)
+        _told(Event.KEY_DELETED, key, actor, origin)
+        key.delete()
+
+
+def request_test(*, actor: User | None, key: ProviderKey, origin: Origin) -> KeyTest:
+    """Have a worker try the key. While a test of it is under way, that one is returned.
+
+    Raises `TooManyTests` for the seventh test within a minute, and `KeyGone`. If the queue cannot
+    be reached the test ends as failed and says so. Only the test's id goes into the queue.
+    """
+    _require(actor, key.account)
+    with transaction.atomic():
+        key = _locked(key)
+        running = key.tests.unfinished().first()
+        if running is not None:
+            return running
+        _check_rate(key)
+        test = KeyTest.objects.create(key=key, requested_by=actor)
+        record(event=Event.KEY_TESTED, account=key.account, actor=actor, target=key, origin=origin)
+        transaction.on_commit(lambda: _enqueue(test.pk))
+    return test
+
+
+def _require(actor: User | None, account: Account) -> None:
+    if actor is not None:
+        require(actor, Permission.MANAGE_KEYS, account)
+
+
+def _put(secret: Secret, key: ProviderKey) -> None:
+    """Give the key this secret, and what may be known of it: nobody has tried it yet."""
+    key.secret = secret
+    key.hint = hint(secret.reveal(), PROVIDERS[key.provider].key_prefixes)
+    key.fingerprint = fingerprint(secret, key.account_id)
+    key.secret_changed_at = timezone.now()
+    key.health = ProviderKey.Health.UNTESTED
+    key.health_code = key.health_message = ""
+    key.health_at = None
+
+
+def _locked(key: ProviderKey) -> ProviderKey:
+    """The row as it is now, kept from others until the transaction ends."""
+    rows = ProviderKey.objects.select_for_update(of=("self",)).select_related("account")
+    try:
+        return rows.get(pk=key.pk)
+    except ProviderKey.DoesNotExist:
+        raise KeyGone from None
+
+
+def _told(
+    event: Event,
+    key: ProviderKey,
+    actor: User | None,
+    origin: Origin,
+    changed: list[str] | None = None,
+) -> None:
+    """Write the audit row of a change, and have everyone forget what they knew of the account."""
+    record(
+        event=event,
+        account=key.account,
+        actor=actor,
+        target=key,
+        origin=origin,
+        changed=changed or [],
+    )
+    announce("account", str(key.account_id))
+
+
+def _check_rate(key: ProviderKey) -> None:
+    minute_ago = timezone.now() - timedelta(minutes=1)
+    recent = key.tests.filter(created_at__gt=minute_ago).order_by("-created_at")
+    times = list(recent.values_list("created_at", flat=True)[:TESTS_A_MINUTE])
+    if len(times) == TESTS_A_MINUTE:
+        raise TooManyTests(max(1, round((times[-1] - minute_ago).total_seconds())))
+
+
+def _enqueue(test_id: uuid.UUID) -> None:
+    try:
+        run_key_test.apply_async((str(test_id),), retry=False)
+    except (OperationalError, OSError) as error:
+        log.error("byok.test.not_queued", test=str(test_id), error=str(error))
+        KeyTest.objects.unfinished().filter(pk=test_id).update(
+            state=KeyTest.State.FAILED,
+            code=NOT_QUEUED,
+            message=NOT_QUEUED_MESSAGE,
+            finished_at=timezone.now(),
+        )

@@ -1,0 +1,22 @@
+"""The provider key pages of an account: the list, a key's own page, and every change of a key.
+
+Each view takes the slug of an organization, or None for the personal account, and asks first
+whether the visitor may manage its keys. Each works as a page and as an htmx fragment.
+"""
+
+from byok.views.adding import add, update
+from byok.views.changing import delete, enabled, reminder, try_key
+from byok.views.reading import details, keys, models, row
+
+__all__ = [
+    "add",
+    "delete",
+    "details",
+    "enabled",
+    "keys",
+    "models",
+    "reminder",
+    "row",
+    "try_key",
+    "update",
+]

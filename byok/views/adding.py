@@ -1,0 +1,138 @@
+"""Adding a key and replacing its secret: the two places where plaintext comes in.
+
+What was typed is never sent back. When htmx submits the form and something is wrong, the answer
+replaces only the words below the field, so that its contents stay in the browser.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from byok.actions import KeyAlreadyExists, add_key, update_key
+from byok.forms import SecretForm
+from byok.models import ProviderKey
+from byok.providers import PROVIDERS
+from byok.views.page import (
+    PageRequest,
+    account_of,
+    answer_with_list,
+    changing_page,
+    key_of,
+    template,
+)
+from byok.views.rows import Pages, key_row, models_of
+from orgs.models import Account
+from orgs.origin import Origin
+
+METHODS = ["GET", "HEAD", "POST"]
+
+
+@sensitive_post_parameters()
+@require_http_methods(METHODS)
+@changing_page
+def add(request: PageRequest, slug: str | None = None) -> HttpResponse:
+    """Choose a provider, then paste its key. Without JavaScript these are two steps."""
+    account = account_of(request, slug)
+    pages = Pages(slug)
+    if request.method == "POST":
+        return _add(request, account, pages)
+    chosen = PROVIDERS.get(request.GET.get("provider", ""))
+    form = SecretForm(provider=chosen, account=account) if chosen is not None else None
+    part = "chosen" if request.htmx.target == "chosen" else "dialog"
+    context = _choices(account, pages, form)
+    return render(request, template(request, "byok/add.html", part), context)
+
+
+def _add(request: PageRequest, account: Account, pages: Pages) -> HttpResponse:
+    provider = PROVIDERS.get(request.POST.get("provider", ""))
+    if provider is None:
+        raise Http404
+    form = SecretForm(request.POST, provider=provider, account=account)
+    if form.is_valid():
+        try:
+            key = add_key(
+                actor=request.user,
+                account=account,
+                provider=provider.id,
+                secret=form.cleaned_data["secret"],
+                origin=Origin.of(request),
+            )
+        except KeyAlreadyExists:
+            form.add_error(
+                None, f"You have a key for {provider.name} already. Update that one instead."
+            )
+        else:
+            messages.success(
+                request, f"The {provider.name} key is saved and in use. Test it to be sure."
+            )
+            return answer_with_list(request, account, pages, saved=key)
+    return _refused(request, "byok/add.html", _choices(account, pages, form))
+
+
+def _choices(account: Account, pages: Pages, form: SecretForm | None) -> dict[str, Any]:
+    """What the page to add a key shows. Any: it goes to a template."""
+    configured = set(ProviderKey.objects.for_account(account).values_list("provider", flat=True))
+    return {
+        "pages": pages,
+        "providers": PROVIDERS.values(),
+        "configured": configured,
+        "full": configured.issuperset(PROVIDERS),
+        "taken": form is not None and form.provider.id in configured,
+        **_about(form, pages, pages.add),
+    }
+
+
+def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]:
+    """What the part about one provider shows: its form, and what its key is good for."""
+    if form is None:
+        return {"form": None}
+    provider = form.provider
+    return {
+        "form": form,
+        "provider": provider,
+        "action": action,
+        "models": models_of([provider.id])[provider.id],
+        "search": pages.to("models", provider=provider.id),
+    }
+
+
+@sensitive_post_parameters()
+@require_http_methods(METHODS)
+@changing_page
+def update(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Replace the secret of a key; until then the stored one stays in use."""
+    key = key_of(request, slug, key_id)
+    pages = Pages(slug)
+    shown = key_row(key, pages)
+    provider = PROVIDERS.get(key.provider)
+    if provider is None:
+        raise Http404
+    data = request.POST if request.method == "POST" else None
+    form = SecretForm(data, provider=provider, account=key.account, key=key)
+    context = {"pages": pages, "row": shown, **_about(form, pages, shown.update_url)}
+    if data is None:
+        return render(request, template(request, "byok/update.html", "dialog"), context)
+    if not form.is_valid():
+        return _refused(request, "byok/update.html", context)
+    update_key(
+        actor=request.user,
+        key=key,
+        secret=form.cleaned_data["secret"],
+        origin=Origin.of(request),
+    )
+    messages.success(request, f"The {provider.name} key is replaced. Test it to be sure.")
+    return answer_with_list(request, key.account, pages, saved=key)
+
+
+def _refused(request: PageRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+    if not request.htmx:
+        return render(request, name, context, status=422)
+    answer = render(request, "byok/secret_form.html#verdict", context, status=422)
+    answer["HX-Retarget"] = "#verdict"
+    answer["HX-Reswap"] = "innerHTML"
+    return answer

@@ -1,0 +1,144 @@
+"""Switching a key on and off, its reminder, deleting it, testing it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBadRequest
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from byok.actions import (
+    TESTS_A_MINUTE,
+    TooManyTests,
+    delete_key,
+    request_test,
+    set_enabled,
+    set_reminder,
+)
+from byok.forms import ReminderForm
+from byok.models import CatalogModel, ProviderKey
+from byok.views.page import (
+    PageRequest,
+    answer_with_key,
+    answer_with_list,
+    changing_page,
+    details_context,
+    key_of,
+    page,
+    tell_result,
+    template,
+)
+from byok.views.rows import Pages, key_row, models_of, provider_name
+from orgs.origin import Origin
+
+
+@require_POST
+@changing_page
+def enabled(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Let routing use the key, or not."""
+    key = key_of(request, slug, key_id)
+    wanted = request.POST.get("enabled")
+    if wanted not in ("true", "false"):
+        return HttpResponseBadRequest()
+    on = wanted == "true"
+    if set_enabled(actor=request.user, key=key, enabled=on, origin=Origin.of(request)):
+        name = provider_name(key.provider)
+        messages.success(
+            request,
+            f"The {name} key is on: calls it can serve use it again."
+            if on
+            else f"The {name} key is off: no call uses it until you switch it on.",
+        )
+    return answer_with_key(request, key_row(key, Pages(slug)))
+
+
+@require_POST
+@changing_page
+def reminder(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Set or clear the day from which the key is marked for replacement."""
+    key = key_of(request, slug, key_id)
+    shown = key_row(key, Pages(slug))
+    form = ReminderForm(request.POST)
+    if not form.is_valid():
+        return render(request, "byok/details.html", details_context(shown, form), status=422)
+    day = form.cleaned_data["remind_on"]
+    if set_reminder(actor=request.user, key=key, remind_on=day, origin=Origin.of(request)):
+        messages.success(
+            request,
+            f"The {shown.name} key will be marked for replacement on {day:%-d %B %Y}."
+            if day
+            else f"The reminder of the {shown.name} key is gone.",
+        )
+    return redirect(shown.details_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """What deleting a key does to the models it serves."""
+
+    lost: list[CatalogModel]
+    kept: list[CatalogModel]
+    heirs: list[str]
+
+    @classmethod
+    def of(cls, key: ProviderKey) -> "Consequences":
+        keys = ProviderKey.objects.for_account(key.account).enabled().exclude(pk=key.pk)
+        others = list(keys.values_list("provider", flat=True))
+        served = models_of([key.provider, *others])
+        elsewhere = {provider: {model.pk for model in served[provider]} for provider in others}
+        kept_ids = set().union(*elsewhere.values())
+        own = served[key.provider]
+        own_ids = {model.pk for model in own}
+        return cls(
+            lost=[model for model in own if model.pk not in kept_ids],
+            kept=[model for model in own if model.pk in kept_ids],
+            heirs=sorted(provider_name(other) for other, ids in elsewhere.items() if ids & own_ids),
+        )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@changing_page
+def delete(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Say what will be lost, then delete the key for good."""
+    key = key_of(request, slug, key_id)
+    pages = Pages(slug)
+    if request.method != "POST":
+        context = {
+            "pages": pages,
+            "row": key_row(key, pages),
+            "consequences": Consequences.of(key),
+        }
+        return render(request, template(request, "byok/delete.html", "dialog"), context)
+    name = provider_name(key.provider)
+    delete_key(actor=request.user, key=key, origin=Origin.of(request))
+    messages.success(
+        request, f"The {name} key is deleted. It stays valid at {name} until you revoke it there."
+    )
+    return answer_with_list(request, key.account, pages)
+
+
+@require_POST
+@page
+def try_key(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Have a worker try the key; the page then asks `row` for the result."""
+    key = key_of(request, slug, key_id)
+    name = provider_name(key.provider)
+    try:
+        request_test(actor=request.user, key=key, origin=Origin.of(request))
+    except TooManyTests as too_many:
+        messages.error(
+            request,
+            f"The {name} key was tested {TESTS_A_MINUTE} times within a minute. "
+            f"Test it again in {too_many.seconds} s.",
+        )
+        return answer_with_key(request, key_row(key, Pages(slug)))
+    shown = key_row(key, Pages(slug))
+    if shown.test is not None and shown.test.is_finished:
+        # It could not even be queued.
+        tell_result(request, shown.test)
+    elif not request.htmx:
+        messages.info(
+            request, f"Testing the {name} key. Reload the page in a moment to see the result."
+        )
+    return answer_with_key(request, shown)

@@ -1,0 +1,102 @@
+"""The list of keys, a key's own page, and the models of a provider."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from byok.forms import ReminderForm
+from byok.key_tests import QUEUE_LIMIT, expire_stuck_tests
+from byok.models import CatalogModel
+from byok.providers import PROVIDERS
+from byok.views.page import (
+    PageRequest,
+    account_of,
+    answer_with_key,
+    details_context,
+    key_of,
+    page,
+    tell_result,
+    template,
+)
+from byok.views.rows import KeyRow, Pages, key_row, key_rows, models_of
+
+
+@require_safe
+@page
+def keys(request: PageRequest, slug: str | None = None) -> HttpResponse:
+    """The account's keys, how they are doing, and everything one can do with them."""
+    account = account_of(request, slug)
+    pages = Pages(slug)
+    rows = key_rows(account, pages, fresh=request.GET.get("saved", ""))
+    return render(request, "byok/keys.html", {"pages": pages, "rows": rows})
+
+
+@require_safe
+@page
+def row(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """What a page asks while a test runs: please wait, or the key anew with the test's result."""
+    key = key_of(request, slug, key_id)
+    pages = Pages(slug)
+    shown = key_row(key, pages)
+    if shown.test is not None and timezone.now() - shown.test.created_at >= QUEUE_LIMIT:
+        expire_stuck_tests()
+        shown = key_row(key, pages)
+    if request.htmx and shown.waiting:
+        return _ask_again(request, shown)
+    if shown.test is not None and request.GET.get("test") == str(shown.test.pk):
+        if shown.test.is_finished:
+            tell_result(request, shown.test)
+        else:
+            messages.info(
+                request,
+                f"Testing the {shown.name} key takes longer than usual. "
+                "Reload the page in a moment to see the result.",
+            )
+    return answer_with_key(request, shown)
+
+
+@require_safe
+@page
+def details(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """All about one key: health, use, age, tests and what happened to it."""
+    key = key_of(request, slug, key_id)
+    shown = key_row(key, Pages(slug))
+    form = ReminderForm(initial={"remind_on": key.remind_on})
+    return render(request, "byok/details.html", details_context(shown, form))
+
+
+@require_safe
+@page
+def models(request: PageRequest, provider: str, slug: str | None = None) -> HttpResponse:
+    """The catalogue's models that a provider serves, searched by name or id."""
+    account_of(request, slug)
+    if provider not in PROVIDERS:
+        raise Http404
+    words = request.GET.get("q", "").lower().split()
+    found = [model for model in models_of([provider])[provider] if _matches(model, words)]
+    return render(
+        request,
+        template(request, "byok/models.html", "list"),
+        {
+            "models": found,
+            "provider": PROVIDERS[provider],
+            "pages": Pages(slug),
+            "q": request.GET.get("q", ""),
+        },
+    )
+
+
+def _matches(model: CatalogModel, words: list[str]) -> bool:
+    text = f"{model.name} {model.id}".lower()
+    return all(word in text for word in words)
+
+
+def _ask_again(request: PageRequest, shown: KeyRow) -> HttpResponse:
+    """Only the part that asks is replaced, so that nothing on the screen moves while one waits."""
+    answer = render(request, "byok/keys.html#poll", {"row": shown})
+    answer["HX-Retarget"] = f"#poll-{shown.key.pk}"
+    return answer

@@ -1,0 +1,230 @@
+"""A provider key as the pages tell it: its name, how it is doing, its models and its addresses."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Prefetch, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+
+from byok.actions import NOT_QUEUED
+from byok.key_tests import EXPIRED, REPLACED, TIMED_OUT, UNREACHABLE, UNREADABLE, UNSUPPORTED
+from byok.models import CatalogModel, KeyTest, Offering, ProviderKey
+from byok.providers import PROVIDERS
+from byok.providers.base import Outcome
+from byok.vault import Reason, Secret
+from orgs.models import Account
+
+#: A page asks this long for the result of a test; after that a person has to.
+PATIENCE = timedelta(seconds=25)
+
+Health = ProviderKey.Health
+
+#: Why a key fails, or why a test of it did, in a few words.
+REASONS = {
+    Outcome.REJECTED: "Rejected by the provider",
+    Outcome.NO_ACCESS: "No access to the model",
+    Outcome.NO_CREDIT: "Out of credit",
+    Outcome.RATE_LIMITED: "Rate limited",
+    Outcome.MODEL_MISSING: "None of the test's models offered",
+    Outcome.OVERLOADED: "Provider overloaded",
+    Outcome.BAD_REQUEST: "Test call refused",
+    Outcome.UNAVAILABLE: "Fault at the provider",
+    UNREACHABLE: "Provider unreachable",
+    TIMED_OUT: "Timed out",
+    UNREADABLE: "Enter the key again",
+    UNSUPPORTED: "Provider no longer supported",
+    REPLACED: "Replaced meanwhile",
+    EXPIRED: "No result in time",
+    NOT_QUEUED: "Could not be started",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Where the key pages of an account are."""
+
+    slug: str | None
+
+    def to(self, name: str, **values: object) -> str:
+        if self.slug is not None:
+            values["slug"] = self.slug
+        return reverse(f"byok:{name}", kwargs=values)
+
+    @property
+    def keys(self) -> str:
+        return self.to("keys")
+
+    @property
+    def add(self) -> str:
+        return self.to("add")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a key is doing: a word, its tone, and in a few more words why."""
+
+    word: str
+    tone: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key on a page. `test` is the latest one of the secret that is stored now."""
+
+    key: ProviderKey
+    pages: Pages
+    models: list[CatalogModel]
+    test: KeyTest | None
+    readable: bool
+    fresh: bool
+
+    @property
+    def id(self) -> str:
+        return str(self.key.pk)
+
+    @property
+    def name(self) -> str:
+        return provider_name(self.key.provider)
+
+    @property
+    def supported(self) -> bool:
+        """Whether the provider is still one MegaBrain knows how to call."""
+        return self.key.provider in PROVIDERS
+
+    @property
+    def testing(self) -> bool:
+        return self.test is not None and not self.test.is_finished
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the page should keep asking for the test's result."""
+        test = self.test
+        return self.testing and test is not None and timezone.now() - test.created_at < PATIENCE
+
+    @property
+    def standing(self) -> Standing:
+        key = self.key
+        if not self.supported:
+            return Standing("Not supported", "danger", REASONS[UNSUPPORTED])
+        if not self.readable:
+            return Standing("Unreadable", "danger", REASONS[UNREADABLE])
+        if key.health == Health.WORKS:
+            return Standing("Works", "success")
+        if key.health == Health.FAILING:
+            return Standing("Failing", "danger", REASONS.get(key.health_code, ""))
+        if key.health == Health.COOLING:
+            return Standing("Cooling down", "warning", REASONS.get(key.health_code, ""))
+        return Standing("Not tested" if key.last_used_at else "Never used", "neutral")
+
+    @property
+    def failed_test(self) -> str:
+        """Why the latest test failed, where that says nothing of the key's health."""
+        test = self.test
+        if test is None or test.state != KeyTest.State.FAILED or test.code == self.key.health_code:
+            return ""
+        return REASONS.get(test.code, "Failed")
+
+    @property
+    def due(self) -> bool:
+        """Whether the day has come on which its owner wanted to replace it."""
+        return self.key.remind_on is not None and self.key.remind_on <= timezone.now().date()
+
+    @property
+    def switch_id(self) -> str:
+        return f"enabled-{self.id}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its buttons do, for those who cannot see in which row they are."""
+        return {
+            "enabled": f"Use the {self.name} key",
+            "test": f"Test the {self.name} key",
+            "update": f"Update the {self.name} key",
+            "delete": f"Delete the {self.name} key",
+            "details": f"Details of the {self.name} key",
+        }
+
+    @property
+    def row_url(self) -> str:
+        url = self.pages.to("row", key_id=self.key.pk)
+        return f"{url}?test={self.test.pk}" if self.test else url
+
+    @property
+    def details_url(self) -> str:
+        return self.pages.to("details", key_id=self.key.pk)
+
+    @property
+    def update_url(self) -> str:
+        return self.pages.to("update", key_id=self.key.pk)
+
+    @property
+    def enabled_url(self) -> str:
+        return self.pages.to("enabled", key_id=self.key.pk)
+
+    @property
+    def reminder_url(self) -> str:
+        return self.pages.to("reminder", key_id=self.key.pk)
+
+    @property
+    def delete_url(self) -> str:
+        return self.pages.to("delete", key_id=self.key.pk)
+
+    @property
+    def test_url(self) -> str:
+        return self.pages.to("test", key_id=self.key.pk)
+
+
+def provider_name(provider: str) -> str:
+    """What people call a provider; its id when its file is gone."""
+    return PROVIDERS[provider].name if provider in PROVIDERS else provider
+
+
+def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
+    """The account's keys by name of provider, in three queries however many there are.
+
+    `fresh` is the id of the key that was added just now.
+    """
+    keys = _with_latest_test(ProviderKey.objects.for_account(account))
+    models = models_of({key.provider for key in keys})
+    rows = [_row(key, pages, models[key.provider], fresh) for key in keys]
+    return sorted(rows, key=lambda row: row.name.lower())
+
+
+def key_row(key: ProviderKey, pages: Pages, fresh: str = "") -> KeyRow:
+    """One key as it is in the database now."""
+    key = _with_latest_test(ProviderKey.objects.filter(pk=key.pk)).get()
+    return _row(key, pages, models_of({key.provider})[key.provider], fresh)
+
+
+def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
+    """The models that each of these providers serves, by name."""
+    found: dict[str, dict[str, CatalogModel]] = defaultdict(dict)
+    offerings = Offering.objects.routable().filter(provider__in=providers, direct=False)
+    for offering in offerings.select_related("model").order_by("model__name"):
+        found[offering.provider][offering.model_id] = offering.model
+    return defaultdict(
+        list, {provider: list(models.values()) for provider, models in found.items()}
+    )
+
+
+def _with_latest_test(keys: QuerySet[ProviderKey]) -> QuerySet[ProviderKey]:
+    latest = KeyTest.objects.order_by("-created_at")[:1]
+    return keys.prefetch_related(Prefetch("tests", queryset=latest))
+
+
+def _row(key: ProviderKey, pages: Pages, models: list[CatalogModel], fresh: str) -> KeyRow:
+    test = next(iter(key.tests.all()), None)
+    if test is not None and test.created_at < key.secret_changed_at:
+        test = None
+    return KeyRow(key, pages, models, test, _readable(key), fresh=str(key.pk) == fresh)
+
+
+def _readable(key: ProviderKey) -> bool:
+    """Whether the secret can be opened; a key service that is away just now does not count."""
+    secret = key.secret
+    away = (None, Reason.UNAVAILABLE, Reason.REFUSED)
+    return isinstance(secret, Secret) or secret.trouble() in away
