@@ -58,6 +58,9 @@ SECRET_KEY = SECRET_KEY or generated_secret(
     MEGABRAIN_HOME / "secret.key", lambda: secrets.token_urlsafe(64)
 )
 
+# Former values of SECRET_KEY, while what was signed or sealed with them is still in use.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+
 MEGABRAIN_VAULT_KEYS = env.str("MEGABRAIN_VAULT_KEYS", default="")
 if not MEGABRAIN_VAULT_KEYS and not MEGABRAIN_PRODUCTION:
     MEGABRAIN_VAULT_KEYS = generated_secret(
@@ -114,7 +117,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "orgs.sessions.note_activity",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -132,6 +135,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "megabrain.site.context.frame",
+                "megabrain.simulator.context.simulator",
             ],
         },
     }
@@ -180,7 +184,7 @@ else:
     _queue = MEGABRAIN_HOME / "queue"
     for _folder in ("messages", "control", "processed"):
         (_queue / _folder).mkdir(parents=True, exist_ok=True)
-    CELERY_BROKER_URL = "filesystem://"
+    CELERY_BROKER_URL = "filesystem://localhost"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         # One folder both ways: web and worker are peers on the same machine.
         "data_folder_in": str(_queue / "messages"),
@@ -202,15 +206,78 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 LOGIN_URL = reverse_lazy("account_login")
 LOGIN_REDIRECT_URL = reverse_lazy("dashboard")
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-    )
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
-vars().update(EMAIL_CONFIG)
+PASSWORD_RESET_TIMEOUT = 3600
+
+ACCOUNT_ADAPTER = "orgs.adapter.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "orgs.sign_in_forms.LoginForm",
+    "signup": "orgs.sign_in_forms.SignupForm",
+    "reset_password": "orgs.sign_in_forms.ResetPasswordForm",
+    "reset_password_from_key": "orgs.sign_in_forms.NewPasswordForm",
+    "change_password": "orgs.sign_in_forms.ChangePasswordForm",
+    "add_email": "orgs.sign_in_forms.ChangeEmailForm",
+}
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+# A code has to be entered before anyone gets in. Only so can signing up with somebody else's
+# address look exactly like signing up with a new one.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = 30 * 60
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = 3
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
+ACCOUNT_SESSION_REMEMBER = True
+# Key changes and security settings ask again after this long.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 15 * 60
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,60/h/ip,5/5m/key,20/h/key",
+    "signup": "10/m/ip,60/h/ip",
+    "confirm_email": "1/10s/key,10/h/key",
+    "reset_password": "10/m/ip,5/m/key,10/h/key",
+    "reset_password_from_key": "20/m/ip",
+    "change_password": "5/m/user",
+    "manage_email": "10/m/user",
+    "reauthenticate": "10/m/user",
+}
+MFA_ADAPTER = "orgs.adapter.TwoFactorAdapter"
+MFA_FORMS = {
+    "authenticate": "orgs.sign_in_forms.CodeForm",
+    "reauthenticate": "orgs.sign_in_forms.CodeAgainForm",
+    "activate_totp": "orgs.sign_in_forms.ActivateCodesForm",
+    "add_webauthn": "orgs.sign_in_forms.AddPasskeyForm",
+    "edit_webauthn": "orgs.sign_in_forms.RenamePasskeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "MegaBrain"
+# Browsers allow passkeys on http for localhost only; there the origin has no certificate to check.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
+
+# Without a mail server, letters are printed where MegaBrain was started.
+_mail = env.str("EMAIL_URL", default="")
+if MEGABRAIN_PRODUCTION and MEGABRAIN_SERVE != "gateway" and not _mail:
+    raise ImproperlyConfigured(
+        "EMAIL_URL is missing: production needs a mail server, or nobody can confirm an address."
+    )
+MEGABRAIN_MAIL_IN_TERMINAL = not _mail
+if _mail:
+    vars().update(env.email_url_config(_mail))
+else:
+    EMAIL_BACKEND = "orgs.terminal_mail.EmailBackend"
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"MegaBrain <no-reply@{_host}>")
 
 # Browser security --------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("megabrain.site.urls")),
-    path("accounts/", include("allauth.urls")),
+    path("", include("orgs.urls")),
+    path("", include("byok.urls")),
+    path("accounts/", include("orgs.sign_in_urls")),
 ]
 
 handler400 = "megabrain.site.errors.bad_request"

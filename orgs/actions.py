@@ -92,6 +92,28 @@ def _open_account(user: User, *, actor: User | None, origin: Origin) -> Account:
     return account
 
 
+def rename_user(*, actor: User, name: str, origin: Origin) -> None:
+    """Call `actor` and their personal account `name`; without one, both go by the address."""
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        if user.name == name:
+            return
+        user.name = actor.name = name
+        user.save(update_fields=["name"])
+        account = user.account
+        account.name = user.get_short_name()[:100]
+        account.save(update_fields=["name"])
+        record(
+            event=Event.NAME_CHANGED,
+            account=account,
+            actor=user,
+            target=account,
+            origin=origin,
+            changed=["name"],
+        )
+        announce("account", str(account.pk))
+
+
 def create_token(
     *,
     actor: User,

@@ -1,5 +1,10 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
 class OrgsConfig(AppConfig):
     name = "orgs"
+
+    def ready(self) -> None:
+        import_module("orgs.sign_in")  # Connects its receivers.

@@ -37,19 +37,23 @@ class Event(StrEnum):
     TOKEN_CREATED = "token.created", "created the API token {target}"
     TOKEN_REVOKED = "token.revoked", "revoked the API token {target}"
 
+    NAME_CHANGED = "account.name_changed", "changed the name of this account"
+
     SIGNED_IN = "security.signed_in", "signed in"
-    SESSIONS_ENDED = "security.sessions_ended", "signed out other sessions"
+    SIGNED_OUT = "security.signed_out", "signed out"
+    SESSIONS_ENDED = "security.sessions_ended", "ended sessions"
     PASSWORD_CHANGED = "security.password_changed", "changed the password"
     PASSWORD_RESET = "security.password_reset", "reset the password through e-mail"
     TWO_FACTOR_ENABLED = "security.two_factor_enabled", "turned on two-factor authentication"
+    TWO_FACTOR_FAILED = "security.two_factor_failed", "entered a wrong two-factor code"
     TWO_FACTOR_DISABLED = "security.two_factor_disabled", "turned off two-factor authentication"
     RECOVERY_CODES_GENERATED = (
         "security.recovery_codes_generated",
         "generated new recovery codes",
     )
+    RECOVERY_CODE_USED = "security.recovery_code_used", "used a recovery code"
     PASSKEY_ADDED = "security.passkey_added", "added the passkey {target}"
+    PASSKEY_RENAMED = "security.passkey_renamed", "renamed a passkey to {target}"
     PASSKEY_REMOVED = "security.passkey_removed", "removed the passkey {target}"
-    EMAIL_ADDED = "security.email_added", "added the e-mail address {target}"
     EMAIL_VERIFIED = "security.email_verified", "verified the e-mail address {target}"
     EMAIL_CHANGED = "security.email_changed", "changed the e-mail address to {target}"
-    EMAIL_REMOVED = "security.email_removed", "removed the e-mail address {target}"

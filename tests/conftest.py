@@ -1,9 +1,12 @@
 """The cast: the people that every test of who-may-do-what is about."""
 
-import pytest
-from django.test import Client
-from orgs.actions import create_user
+import time
 
+import pytest
+from allauth.account.internal.userkit import user_id_to_str
+from django.test import Client
+
+from orgs.actions import create_user
 from orgs.models import Account, User
 from orgs.origin import Origin
 
@@ -24,8 +27,13 @@ def person(name: str, *, is_staff: bool = False) -> User:
 
 
 def signed_in(user: User) -> Client:
+    """A browser in which `user` signed in just now, with the password."""
     client = Client()
     client.force_login(user)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+    session["account_authentication_methods_user"] = user_id_to_str(user)
+    session.save()
     return client
 
 
