@@ -1,0 +1,157 @@
+"""`make demo` as a stranger meets it: processes, printed login and curl line, Ctrl-C."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests import production
+
+ROOT = Path(__file__).parent.parent.parent
+STARTED = re.compile(r"Ctrl-C stops it\.")
+LOGIN = re.compile(r"Sign in +(\S+) +password +(\S+)")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def environment(home: Path, port: int, **more: str) -> dict[str, str]:
+    """A bare machine: nothing configured but the two things that `make demo` honours."""
+    ours = ("DJANGO_", "MEGABRAIN_", "PYTEST_")
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG"):
+        bare.pop(name, None)
+    return {**bare, **more, "MEGABRAIN_HOME": str(home), "PORT": str(port)}
+
+
+@dataclass
+class Demo:
+    process: "subprocess.Popen[bytes]"
+    address: str
+    output: str
+
+    @property
+    def login(self) -> tuple[str, str]:
+        return LOGIN.search(self.output).groups()
+
+    @property
+    def curl(self) -> list[str]:
+        return shlex.split(re.search(r"^curl .*$", self.output, re.MULTILINE)[0])
+
+    def stop(self) -> int:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Demo]:
+    port = free_port()
+    log = home / "demo.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo"],
+            cwd=ROOT,
+            env=environment(home, port),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until = time.monotonic() + 120
+        while not STARTED.search(log.read_text()):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        yield Demo(process, f"http://127.0.0.1:{port}", log.read_text())
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def answer(demo: Demo) -> str:
+    """The text that the printed curl line streams."""
+    _, _, url, *options = demo.curl
+    pairs = list(zip(options[::2], options[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for option, value in pairs if option == "-H")
+    body = next(value for option, value in pairs if option == "-d")
+    pieces = []
+    with requests.post(url, data=body, headers=headers, stream=True, timeout=20) as response:
+        assert response.status_code == 200, response.text
+        assert response.headers["x-megabrain-payer"] == "byok"
+        for line in response.iter_lines():
+            if line.startswith(b"data: "):
+                event = json.loads(line.removeprefix(b"data: "))
+                pieces.append(event.get("delta", {}).get("text", ""))
+    return "".join(pieces)
+
+
+def signs_in(demo: Demo) -> bool:
+    email, password = demo.login
+    with requests.Session() as browser:
+        page = browser.get(demo.address + "/accounts/login/", timeout=20)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+        browser.post(
+            page.url,
+            data={"csrfmiddlewaretoken": token, "login": email, "password": password},
+            headers={"referer": page.url},
+            timeout=20,
+        )
+        dashboard = browser.get(demo.address + "/dashboard/", timeout=20)
+        return dashboard.url.endswith("/dashboard/") and "Simulator mode" in dashboard.text
+
+
+def test_the_demo_prints_what_works_and_starts_again_where_it_stopped(tmp_path: Path):
+    with running(tmp_path) as first:
+        assert "Say hello" in answer(first)
+        assert signs_in(first)
+        assert first.stop() == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(first.address, timeout=5)
+    with running(tmp_path) as second:
+        assert second.login == first.login
+        assert second.curl[3:] == first.curl[3:]
+        assert "Say hello" in answer(second)
+        assert second.stop() == 0
+    assert (tmp_path / "demo.json").stat().st_mode & 0o777 == 0o600
+
+
+def refused(home: Path, port: int, **more: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "demo"],
+        cwd=ROOT,
+        env=environment(home, port, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert f"Port {port} is taken" in refused(tmp_path, port)
+
+
+def test_a_production_installation_refuses_the_demo(tmp_path: Path):
+    assert "production installation" in refused(
+        tmp_path, free_port(), **production.environment(str(tmp_path))
+    )
