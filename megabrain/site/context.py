@@ -83,15 +83,20 @@ class Banner:
 
 def frame(request: HttpRequest) -> dict[str, Any]:  # Any: what context processors return
     """`theme` and `version` for every page, and `frame` for signed-in ones."""
-    theme = request.COOKIES.get(THEME_COOKIE, "")
     context: dict[str, Any] = {
-        "theme": theme if theme in THEMES else "",
+        "theme": chosen_theme(request),
         "version": settings.MEGABRAIN_VERSION,
     }
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         context["frame"] = Frame(user, request.path)
     return context
+
+
+def chosen_theme(request: HttpRequest) -> str:
+    """`light`, `dark`, or nothing for whatever the system prefers."""
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    return theme if theme in THEMES else ""
 
 
 class Frame:

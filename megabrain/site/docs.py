@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from byok.providers import PROVIDERS
+from byok.providers.base import Endpoint
 from megabrain.site.error_codes import ERROR_CODES
 from megabrain.site.requests import SiteRequest
 
@@ -40,6 +41,26 @@ PAGES = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A dialect for people: where its clients point, and whose keys serve it."""
+
+    name: str
+    endpoint: Endpoint
+    base_path: str
+
+    @property
+    def providers(self) -> list[str]:
+        return [each.name for each in PROVIDERS.values() if self.endpoint in each.endpoints]
+
+
+DIALECTS = [
+    Dialect("Chat Completions", Endpoint.CHAT, "/v1"),
+    Dialect("Responses", Endpoint.RESPONSES, "/v1"),
+    Dialect("Messages", Endpoint.MESSAGES, ""),
+]
+
+
 @require_safe
 def docs(request: SiteRequest) -> HttpResponse:
     """The table of contents, with the way from nothing to a first answer."""
@@ -64,6 +85,7 @@ def shared(slug: str) -> dict[str, object]:
         "following": PAGES[place + 1] if place + 1 < len(PAGES) else None,
         "base_url": settings.MEGABRAIN_BASE_URL,
         "providers": PROVIDERS.values(),
+        "dialects": DIALECTS,
         "errors": ERROR_CODES,
         "limits": {
             "requests": settings.MEGABRAIN_REQUESTS_PER_MINUTE,

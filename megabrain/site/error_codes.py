@@ -16,4 +16,119 @@ class ErrorCode:
     remedy: str
 
 
-ERROR_CODES: list[ErrorCode] = []
+ERROR_CODES = [
+    ErrorCode(
+        "invalid_api_key",
+        "401",
+        "No MegaBrain API token came with the request, or it is unknown, revoked or expired. "
+        "Which of these it is, is not said, so that nobody can try tokens out.",
+        "Copy the whole token, which begins with mb-, into your agent. If it is lost, revoke it "
+        "under API tokens and create another: it cannot be shown again.",
+    ),
+    ErrorCode(
+        "model_not_allowed",
+        "403; 400 for Responses",
+        "This API token is limited to certain models, and the one you named is not among them.",
+        "Name a model the token allows, or create a token without that limit.",
+    ),
+    ErrorCode(
+        "model_not_found",
+        "404; 400 for Responses",
+        "The catalogue has no model of this name. The message lists names that are close.",
+        "Use an id from GET /v1/models. Ids begin with the maker, as in openai/gpt-6-luna.",
+    ),
+    ErrorCode(
+        "byok_key_required",
+        "404; 400 for Responses",
+        "None of your enabled provider keys serves this model.",
+        "Add a key of one of the providers the message names, or switch one on, under "
+        "Account → Bring Your Own Key.",
+    ),
+    ErrorCode(
+        "endpoint_not_supported",
+        "400",
+        "The providers that serve this model with your keys do not speak the dialect you asked "
+        "in. The message names the endpoint to use for this model.",
+        "Send the request to the endpoint the message names, or choose a model of another "
+        "provider for this agent.",
+    ),
+    ErrorCode(
+        "byok_key_rejected",
+        "403; 400 for Responses",
+        "The provider does not accept your key: it is wrong, revoked or expired. The key is "
+        "marked as failing on its page.",
+        "Create a new key in the provider's console and replace the old one with Update.",
+    ),
+    ErrorCode(
+        "byok_no_access",
+        "403; 400 for Responses",
+        "The provider knows your key, but the key may not use this model.",
+        "Allow the model for the key or its project in the provider's console, or use another "
+        "model.",
+    ),
+    ErrorCode(
+        "byok_no_credit",
+        "403; 400 for Responses",
+        "Your account at the provider is out of credit, or has reached a spending limit of its "
+        "own. This is not about MegaBrain.",
+        "Add credit or raise the limit at the provider. Then test the key, which clears its mark.",
+    ),
+    ErrorCode(
+        "byok_rate_limited",
+        "429",
+        "The provider limits the calls of your key, and no other key of yours could take over.",
+        "Wait as long as retry-after says. If it happens often, ask the provider for a higher "
+        "limit, or add a key of another provider that serves the model.",
+    ),
+    ErrorCode(
+        "upstream_unavailable",
+        "502, 503 or 504; 529 for Messages",
+        "The provider could not be reached, took too long or answered with an error of its own, "
+        "also when tried again.",
+        "Try again in a moment. If it stays so, look at the provider's status page.",
+    ),
+    ErrorCode(
+        "rate_limit_exceeded",
+        "429",
+        "This API token made more requests a minute, or at the same time, than MegaBrain allows.",
+        "Wait as long as retry-after says. Separate agents can use separate tokens.",
+    ),
+    ErrorCode(
+        "context_length_exceeded",
+        "400",
+        "The prompt is longer than the model's context.",
+        "Shorten the conversation (most agents do so by themselves) or use a model with a longer "
+        "context.",
+    ),
+    ErrorCode(
+        "invalid_request",
+        "400",
+        "The request could not be read: it is not JSON, is nested too deeply, or lacks a field "
+        "that routing needs, such as model.",
+        "Correct what the message names.",
+    ),
+    ErrorCode(
+        "request_too_large",
+        "413",
+        "The body is larger than 32 MiB, possibly only after decompression.",
+        "Send fewer or smaller images, or start a new conversation.",
+    ),
+    ErrorCode(
+        "unsupported_encoding",
+        "415",
+        "The body is compressed in a way the gateway does not read.",
+        "Send it as it is, or compressed with gzip or zstd.",
+    ),
+    ErrorCode(
+        "not_found",
+        "404",
+        "There is nothing at this address, or no request with this id in your account.",
+        "Check the address: it ends in /v1, and your client appends the rest.",
+    ),
+    ErrorCode(
+        "internal_error",
+        "500",
+        "Something broke in MegaBrain itself.",
+        "Try again. If it stays so, tell the operator the x-request-id of the answer.",
+    ),
+]

@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from megabrain.site.context import chosen_theme
+
 
 def _page(request: HttpRequest, status: int) -> HttpResponse:
     user = getattr(request, "user", None)
@@ -60,5 +62,8 @@ def unavailable(request: HttpRequest) -> HttpResponse:
 
 
 def _bare(request: HttpRequest, status: int) -> HttpResponse:
-    context: dict[str, Any] = {"request_id": getattr(request, "request_id", "")}
+    context: dict[str, Any] = {
+        "request_id": getattr(request, "request_id", ""),
+        "theme": chosen_theme(request),
+    }
     return HttpResponse(render_to_string(f"{status}.html", context), status=status)
