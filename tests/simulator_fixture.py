@@ -52,6 +52,7 @@ def running_simulator() -> Iterator[RunningSimulator]:
             log_level="critical",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
     )

@@ -3,7 +3,8 @@
 It speaks each provider's wire formats over TCP, enforces its request rules, and refuses in its own
 words. Nothing leaves the machine. The modules, in the order a request meets them:
 
-    app.py          ASGI: find the provider, read the body, obey the key's fault, send the answer
+    app.py          ASGI: find the provider, obey the key's fault, have the request answered
+    connection.py   reads the body, sends the answer at its pace, notices a hang-up
     providers/      one file a provider: addresses, keys, models, errors, house rules
     faults.py       what the key asks for: `…-sim-ok-…` works, `…-sim-429-…` is rate limited, …
     dialects/       one file a wire format: checks a request, writes answers and streams

@@ -10,7 +10,14 @@ import msgspec
 from megabrain.simulator import answers
 from megabrain.simulator.connection import Call, Connection, Message, Receive, Send
 from megabrain.simulator.dialects import chat, messages, responses
-from megabrain.simulator.faults import REFUSALS, Behaviour, Fault, behaviour
+from megabrain.simulator.faults import (
+    FLOOD_BYTES,
+    FLOOD_EVENT_BYTES,
+    REFUSALS,
+    Behaviour,
+    Fault,
+    behaviour,
+)
 from megabrain.simulator.prompt_cache import PromptCache
 from megabrain.simulator.provider import Answer, Provider
 from megabrain.simulator.providers import PROVIDERS
@@ -178,6 +185,8 @@ class Exchange:
             await self._json({"input_tokens": turn.input_tokens})
             return
         reply = answers.reply(turn, self.provider.name)
+        if self.behaviour.fault is Fault.FLOOD:
+            reply = Reply(text=("x" * (FLOOD_EVENT_BYTES if turn.stream else FLOOD_BYTES),))
         cached, written = self.simulator.cached_tokens(self.key, turn, self.operation)
         usage = answers.usage(turn, reply, cached, written)
         everything = (turn, reply, usage, self.number, self.provider)

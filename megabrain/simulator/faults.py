@@ -14,6 +14,7 @@
     end                   the stream ends cleanly in mid-answer, without its terminal event
     stall                 the stream falls silent in mid-answer
     bad                   malformed JSON
+    flood                 an answer of 40 MB; streamed, one event of 2 MB
     flaky                 every other call is overloaded
     fast                  works, without reading or checking the request: for load tests
 
@@ -47,6 +48,7 @@ class Fault(StrEnum):
     END = "end"
     STALL = "stall"
     BAD = "bad"
+    FLOOD = "flood"
     FLAKY = "flaky"
     FAST = "fast"
 
@@ -70,6 +72,8 @@ FOREIGN_KEY = "sk-proj-" + "Zx9" * 12
 """Looks like somebody else's key; `echo` repeats it beside the caller's own."""
 
 HUGE_BYTES = 10 * 1024 * 1024
+FLOOD_BYTES = 40 * 1024 * 1024
+FLOOD_EVENT_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Chat Completions of every provider that has it, through OpenAI's own SDK."""
 
 import json
+from typing import Any
 
 import openai
 import pytest
@@ -27,7 +28,7 @@ WEATHER = {
 }
 
 
-def asking(text: str) -> list:
+def asking(text: str) -> list[Any]:
     return [{"role": "user", "content": text}]
 
 
@@ -184,7 +185,7 @@ def test_deepseek_counts_cache_hits_and_misses(openai_client: OpenAIClient):
     ],
 )
 def test_openai_refuses_what_its_models_do_not_take(
-    openai_client: OpenAIClient, model: str, extra: dict, code: str | None
+    openai_client: OpenAIClient, model: str, extra: dict[str, Any], code: str | None
 ):
     request = {"model": model, "messages": asking("hello"), **extra}
     with pytest.raises(openai.BadRequestError) as refused:

@@ -21,12 +21,12 @@ from tests import production
 
 ROOT = Path(__file__).parent.parent.parent
 STARTED = re.compile(r"Ctrl-C stops it\.")
-LOGIN = re.compile(r"Sign in +(\S+) +password +(\S+)")
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def environment(home: Path, port: int, **more: str) -> dict[str, str]:
@@ -38,6 +38,12 @@ def environment(home: Path, port: int, **more: str) -> dict[str, str]:
     return {**bare, **more, "MEGABRAIN_HOME": str(home), "PORT": str(port)}
 
 
+def found(pattern: str, text: str) -> list[str]:
+    match = re.search(pattern, text, re.MULTILINE)
+    assert match is not None, f"{pattern} is not in {text}"
+    return list(match.groups())
+
+
 @dataclass
 class Demo:
     process: "subprocess.Popen[bytes]"
@@ -45,12 +51,12 @@ class Demo:
     output: str
 
     @property
-    def login(self) -> tuple[str, str]:
-        return LOGIN.search(self.output).groups()
+    def login(self) -> list[str]:
+        return found(r"Sign in +(\S+) +password +(\S+)", self.output)
 
     @property
     def curl(self) -> list[str]:
-        return shlex.split(re.search(r"^curl .*$", self.output, re.MULTILINE)[0])
+        return shlex.split(found(r"^(curl .*)$", self.output)[0])
 
     def stop(self) -> int:
         """Ctrl-C."""
@@ -104,7 +110,7 @@ def signs_in(demo: Demo) -> bool:
     email, password = demo.login
     with requests.Session() as browser:
         page = browser.get(demo.address + "/accounts/login/", timeout=20)
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+        token = found(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[0]
         browser.post(
             page.url,
             data={"csrfmiddlewaretoken": token, "login": email, "password": password},

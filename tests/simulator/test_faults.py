@@ -2,15 +2,24 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 import requests
 
-from megabrain.simulator.faults import FOREIGN_KEY, HUGE_BYTES, Behaviour, Fault, behaviour
+from megabrain.simulator.faults import (
+    FLOOD_BYTES,
+    FLOOD_EVENT_BYTES,
+    FOREIGN_KEY,
+    HUGE_BYTES,
+    Behaviour,
+    Fault,
+    behaviour,
+)
 from tests.simulator_fixture import RunningSimulator
 
 PROMPT = {"messages": [{"role": "user", "content": "stream: 8 events"}]}
-CALLS = {
+CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "anthropic": (
         "/v1/messages",
         "sk-ant-api03-",
@@ -218,6 +227,12 @@ def test_a_huge_error_has_ten_megabytes(simulator: RunningSimulator):
     answer = call(simulator, "openai", "huge-402")
     assert answer.status_code == 429
     assert len(answer.content) > HUGE_BYTES
+
+
+def test_an_answer_may_be_larger_than_anyone_wants(simulator: RunningSimulator):
+    assert len(call(simulator, "openai", "flood").content) > FLOOD_BYTES
+    lines = call(simulator, "openai", "flood", stream=True).text.splitlines()
+    assert max(map(len, lines)) > FLOOD_EVENT_BYTES
 
 
 def test_a_proxy_may_answer_in_html(simulator: RunningSimulator):

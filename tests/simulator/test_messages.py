@@ -1,6 +1,7 @@
 """Messages, through Anthropic's own SDK, and its older version through plain headers."""
 
 import json
+from typing import Any
 
 import anthropic
 import pytest
@@ -20,7 +21,7 @@ BASH = {
 }
 
 
-def asking(text: str) -> dict:
+def asking(text: str) -> dict[str, Any]:
     return {
         "model": "claude-sonnet-4-6",
         "max_tokens": 4000,
@@ -168,7 +169,7 @@ def test_tokens_are_counted_as_the_call_would(anthropic_client: AnthropicClient)
     ],
 )
 def test_requests_that_break_a_rule_are_refused(
-    simulator: RunningSimulator, change: dict, words: str
+    simulator: RunningSimulator, change: dict[str, Any], words: str
 ):
     body = {name: value for name, value in {**asking("hi"), **change}.items() if value is not None}
     answer = post(simulator, body)

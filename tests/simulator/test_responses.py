@@ -1,6 +1,7 @@
 """Responses, through OpenAI's own SDK."""
 
 import json
+from typing import Any
 
 import openai
 import pytest
@@ -99,7 +100,7 @@ def test_namespaced_and_custom_tools_come_back_under_their_own_names(openai_clie
     ],
 )
 def test_requests_that_break_a_rule_are_refused(
-    openai_client: OpenAIClient, extra: dict, code: str | None
+    openai_client: OpenAIClient, extra: dict[str, Any], code: str | None
 ):
     with pytest.raises(openai.BadRequestError) as refused:
         openai_client().responses.create(**{"model": "gpt-4.1", "input": "hi", **extra})

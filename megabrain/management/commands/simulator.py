@@ -47,6 +47,7 @@ class Command(BaseCommand):
             access_log=False,
             lifespan="off",
             server_header=False,
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
 
