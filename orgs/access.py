@@ -19,13 +19,6 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from orgs.models import Account, User
 from orgs.permissions import Permission, permissions_of
 
-
-class SignedInRequest(HttpRequest):
-    """One that passed `login_required`."""
-
-    user: User
-
-
 P = ParamSpec("P")
 R = TypeVar("R", bound=HttpRequest)
 

@@ -1,8 +1,8 @@
-"""Addresses of an account's own pages: API tokens and Activity."""
+"""Addresses of an account's own pages: API tokens, Activity, Profile & security."""
 
 from django.urls import path
 
-from orgs.views import activity, tokens
+from orgs.views import activity, profile, tokens
 
 app_name = "orgs"
 
@@ -12,4 +12,8 @@ urlpatterns = [
     path("account/tokens/<uuid:id>/revoke/", tokens.token_revoke, name="token_revoke"),
     path("account/activity/", activity.activity, name="activity"),
     path("account/activity/<int:sequence>/", activity.activity_event, name="activity_event"),
+    path("account/profile/", profile.profile, name="profile"),
+    path("account/profile/name/", profile.rename, name="rename"),
+    path("account/profile/sessions/end/", profile.end_other_sessions, name="end_other_sessions"),
+    path("account/profile/sessions/<int:id>/end/", profile.end_session, name="end_session"),
 ]

@@ -16,9 +16,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from orgs.access import SignedInRequest
 from orgs.actions import rename_user
 from orgs.origin import Origin
+from orgs.requests import SignedInRequest
 from orgs.sessions import end_sessions, open_sessions
 
 Type = Authenticator.Type
