@@ -42,10 +42,19 @@ class KmsKey:
 
     algorithm: ClassVar = KMS
 
-    def __init__(self, key_id: str, arn: str) -> None:
+    def __init__(
+        self,
+        key_id: str,
+        arn: str,
+        *,
+        remembered: int = REMEMBERED,
+        seconds: float = REMEMBERED_SECONDS,
+    ) -> None:
         self.id = key_id
         self.header = header(KMS, key_id)
         self.arn = arn
+        self._capacity = remembered
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._connection: Any = None  # boto3 makes its client classes at run time.
         self._remembered: OrderedDict[bytes, tuple[float, DataKey]] = OrderedDict()
@@ -87,9 +96,9 @@ class KmsKey:
 
     def _remember(self, name: bytes, data_key: DataKey) -> None:
         with self._lock:
-            self._remembered[name] = (time.monotonic() + REMEMBERED_SECONDS, data_key)
+            self._remembered[name] = (time.monotonic() + self._seconds, data_key)
             self._remembered.move_to_end(name)
-            while len(self._remembered) > REMEMBERED:
+            while len(self._remembered) > self._capacity:
                 self._remembered.popitem(last=False)
 
     def _ask(

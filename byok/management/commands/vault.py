@@ -21,8 +21,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
         commands.add_parser("status", help="rows by vault key, and the rows that do not open")
-        commands.add_parser("rewrap", help="bring every row under the first vault key")
-        commands.add_parser("reencrypt", help="seal every secret afresh, after a suspected leak")
+        rewrap = commands.add_parser("rewrap", help="bring every row under the first vault key")
+        reencrypt = commands.add_parser(
+            "reencrypt", help="seal every secret afresh, after a suspected leak"
+        )
+        for rotation_ in (rewrap, reencrypt):
+            rotation_.add_argument(
+                "--batch", type=int, default=rotation.BATCH, help="rows in one transaction"
+            )
         retire = commands.add_parser("retire", help="stop using a vault key that no row needs")
         retire.add_argument("key_id")
 
@@ -33,9 +39,11 @@ class Command(BaseCommand):
                 case "status":
                     self.status()
                 case "rewrap":
-                    self.report("brought under", rotation.rewrap_all())
+                    self.report("brought under", rotation.rewrap_all(batch=options["batch"]))
                 case "reencrypt":
-                    self.report("sealed afresh under", rotation.reencrypt_all())
+                    self.report(
+                        "sealed afresh under", rotation.reencrypt_all(batch=options["batch"])
+                    )
                 case "retire":
                     self.retire(options["key_id"])
         except (CannotSeal, KeyInUse, KeyringError) as failure:
