@@ -136,17 +136,17 @@ def create_token(
     require(actor, Permission.OWN_TOKENS, account)
     if allowed_models is not None:
         _check_models(allowed_models)
-    text = new_token()
+    text, chosen = new_token(), id or uuid.uuid4()
     with transaction.atomic():
         # Held so that two requests at once cannot both find the last free place.
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
-        repeated = ApiToken.objects.filter(pk=id, user=actor).first() if id else None
+        repeated = ApiToken.objects.filter(pk=chosen, user=actor).first()
         if repeated is not None:
             raise TokenExists(repeated)
         if ApiToken.objects.for_account(account).filter(user=actor).usable().count() >= MAX_TOKENS:
             raise TooManyTokens(f"{MAX_TOKENS} API tokens are in use. Revoke one first.")
         token = ApiToken.objects.create(
-            id=id or uuid.uuid4(),
+            id=chosen,
             user=actor,
             account=account,
             name=name,

@@ -17,6 +17,12 @@ class Event(StrEnum):
         member.sentence = sentence
         return member
 
+    @property
+    def label(self) -> str:
+        """For lists of events: "Added the … key"."""
+        text = self.sentence.replace("{target}", "…")
+        return text[0].upper() + text[1:]
+
     ACCOUNT_OPENED = "account.opened", "opened this account"
 
     KEY_ADDED = "byok.key.added", "added the {target} key"
@@ -57,3 +63,6 @@ class Event(StrEnum):
     PASSKEY_REMOVED = "security.passkey_removed", "removed the passkey {target}"
     EMAIL_VERIFIED = "security.email_verified", "verified the e-mail address {target}"
     EMAIL_CHANGED = "security.email_changed", "changed the e-mail address to {target}"
+
+
+SENTENCES = {event.value: event.sentence for event in Event}

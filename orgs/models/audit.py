@@ -4,6 +4,10 @@ import uuid
 from typing import Any, NoReturn, Self
 
 from django.db import models
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from orgs.events import SENTENCES
 
 
 class AuditLogIsAppendOnly(Exception):
@@ -59,9 +63,14 @@ class AuditEvent(models.Model):
                 fields=["account_id", "sequence"], name="orgs_auditevent_gap_free"
             ),
         ]
+        indexes = [
+            models.Index(
+                fields=["account_id", "event", "sequence"], name="orgs_auditevent_by_event"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.event} #{self.sequence}"
+        return f"{self.actor_label} {self._sentence.replace('{target}', self.target_label)}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -70,6 +79,19 @@ class AuditEvent(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AuditLogIsAppendOnly("Audit events are never changed or removed.")
+
+    @property
+    def told(self) -> SafeString:
+        """What the actor did, as HTML: "added the <strong>anthropic …</strong> key"."""
+        before, named, after = self._sentence.partition("{target}")
+        if not named:
+            return format_html("{}", before)
+        return format_html("{}<strong>{}</strong>{}", before, self.target_label, after)
+
+    @property
+    def _sentence(self) -> str:
+        # An event of a later version has a name here, but no sentence yet.
+        return SENTENCES.get(self.event, self.event)
 
 
 class AuditHead(models.Model):

@@ -23,6 +23,10 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
             user__is_active=True,
         )
 
+    def ended(self) -> Self:
+        """Revoked or expired."""
+        return self.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now()))
+
 
 class ApiToken(models.Model):
     """Our credential, given to agents. Only its digest is kept; `orgs.tokens` makes the text."""

@@ -1,0 +1,1 @@
+"""The pages of API tokens and of the audit log."""
