@@ -109,7 +109,9 @@ def details_context(shown: KeyRow, form: ReminderForm) -> dict[str, Any]:
         "row": shown,
         "pages": shown.pages,
         "form": form,
-        "tests": KeyTest.objects.filter(key=key).order_by("-created_at")[:TESTS_SHOWN],
+        "tests": KeyTest.objects.filter(key=key)
+        .select_related("requested_by")
+        .order_by("-created_at")[:TESTS_SHOWN],
         "events": [
             (SENTENCES[event.event].format(target=event.target_label), event)
             for event in events.newest_first()[:EVENTS_SHOWN]

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
-from byok.actions import NOT_QUEUED
+from byok.actions import NOT_QUEUED, KeyGone
 from byok.key_tests import EXPIRED, REPLACED, TIMED_OUT, UNREACHABLE, UNREADABLE, UNSUPPORTED
 from byok.models import CatalogModel, KeyTest, Offering, ProviderKey
 from byok.providers import PROVIDERS
@@ -186,18 +186,18 @@ def provider_name(provider: str) -> str:
 def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
     """The account's keys by name of provider, in three queries however many there are.
 
-    `fresh` is the id of the key that was added just now.
+    `fresh` is the id of the key that was saved just now.
     """
-    keys = _with_latest_test(ProviderKey.objects.for_account(account))
-    models = models_of({key.provider for key in keys})
-    rows = [_row(key, pages, models[key.provider], fresh) for key in keys]
+    rows = _rows(ProviderKey.objects.for_account(account), pages, fresh)
     return sorted(rows, key=lambda row: row.name.lower())
 
 
-def key_row(key: ProviderKey, pages: Pages, fresh: str = "") -> KeyRow:
-    """One key as it is in the database now."""
-    key = _with_latest_test(ProviderKey.objects.filter(pk=key.pk)).get()
-    return _row(key, pages, models_of({key.provider})[key.provider], fresh)
+def key_row(key: ProviderKey, pages: Pages) -> KeyRow:
+    """One key as it is in the database now; raises `KeyGone` if it is no longer there."""
+    rows = _rows(ProviderKey.objects.filter(pk=key.pk).select_related("created_by"), pages)
+    if not rows:
+        raise KeyGone
+    return rows[0]
 
 
 def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
@@ -211,16 +211,26 @@ def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
     )
 
 
-def _with_latest_test(keys: QuerySet[ProviderKey]) -> QuerySet[ProviderKey]:
-    latest = KeyTest.objects.order_by("-created_at")[:1]
-    return keys.prefetch_related(Prefetch("tests", queryset=latest))
+def _rows(keys: QuerySet[ProviderKey], pages: Pages, fresh: str = "") -> list[KeyRow]:
+    newest = KeyTest.objects.filter(key=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
+    tests = KeyTest.objects.filter(pk__in=keys.values_list(Subquery(newest)))
+    latest = {test.key_id: test for test in tests}
+    models = models_of({key.provider for key in keys})
+    return [
+        KeyRow(
+            key,
+            pages,
+            models[key.provider],
+            _of_this_secret(latest.get(key.pk), key),
+            _readable(key),
+            fresh=str(key.pk) == fresh,
+        )
+        for key in keys
+    ]
 
 
-def _row(key: ProviderKey, pages: Pages, models: list[CatalogModel], fresh: str) -> KeyRow:
-    test = next(iter(key.tests.all()), None)
-    if test is not None and test.created_at < key.secret_changed_at:
-        test = None
-    return KeyRow(key, pages, models, test, _readable(key), fresh=str(key.pk) == fresh)
+def _of_this_secret(test: KeyTest | None, key: ProviderKey) -> KeyTest | None:
+    return test if test is not None and test.created_at >= key.secret_changed_at else None
 
 
 def _readable(key: ProviderKey) -> bool:

@@ -49,7 +49,7 @@ class Entry:
     icon: str
     url: str
     current: bool
-    alert: str
+    alert: str | None  # What is wrong there, "" for nothing; None where nothing can be.
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,17 @@ class Frame:
 
     def entry(self, place: Place) -> Entry:
         url = reverse(place.name)
-        failing = place.name == "byok:keys" and self.failing
         return Entry(
             label=place.label,
             icon=place.icon,
             url=url,
             current=self.path.startswith(url),
-            alert="A key is failing" if failing else "",
+            alert=self.alert if place.name == "byok:keys" else None,
         )
+
+    @property
+    def alert(self) -> str:
+        return "A key is failing" if self.failing else ""
 
     @cached_property
     def failing(self) -> list[str]:
