@@ -223,6 +223,8 @@ ACCOUNT_FORMS = {
     "reset_password_from_key": "orgs.sign_in_forms.NewPasswordForm",
     "change_password": "orgs.sign_in_forms.ChangePasswordForm",
     "add_email": "orgs.sign_in_forms.ChangeEmailForm",
+    "confirm_email_verification_code": "orgs.sign_in_forms.ConfirmEmailForm",
+    "reauthenticate": "orgs.sign_in_forms.PasswordAgainForm",
 }
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}

@@ -8,6 +8,7 @@ from typing import Any
 
 from allauth.account import signals as account
 from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows.login import record_authentication
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.mfa import signals as two_factor
@@ -31,7 +32,7 @@ ADDED = {
     Type.WEBAUTHN: Event.PASSKEY_ADDED,
 }
 REMOVED = {Type.TOTP: Event.TWO_FACTOR_DISABLED, Type.WEBAUTHN: Event.PASSKEY_REMOVED}
-METHODS = {"password": "password", "password_reset": "e-mail"}
+METHODS = {"password": "password", "password_reset": "e-mail", "sign_up": "e-mail"}
 
 
 class Passkey:
@@ -63,6 +64,9 @@ def _origin() -> Origin:
 
 @receiver(account.user_logged_in)
 def signed_in(request: HttpRequest, user: User, **rest: Rest) -> None:
+    if not get_authentication_records(request, user):
+        # They have just signed up, and chose the password in this session.
+        record_authentication(request, user, method="sign_up")
     told(Event.SIGNED_IN, user, method=_method(request, user))
 
 
@@ -74,7 +78,7 @@ def _method(request: HttpRequest, user: User) -> str:
             words.append("passkey" if proof["type"] == Type.WEBAUTHN else "code")
         elif not proof.get("reauthenticated"):
             words.append(METHODS.get(proof["method"], proof["method"]))
-    return " and ".join(words) or "e-mail"
+    return " and ".join(words)
 
 
 @receiver(user_logged_out)

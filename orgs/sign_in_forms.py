@@ -17,11 +17,13 @@ from orgs.models import User
 from orgs.sign_in import Passkey, told
 
 HOW_LONG = "Ten characters or more. A few random words are easy to remember."
-CODE = {"inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
+CODE = {"inputmode": "numeric", "autocomplete": "one-time-code"}
 
 
 def _plain(form: forms.Form, **labels: str) -> None:
-    """Labels in our words, and no placeholder that repeats them."""
+    """Labels in our words, no placeholder that repeats them, and the first field ready to type."""
+    first = next(iter(form.fields.values()))
+    first.widget.attrs["autofocus"] = True
     for name, field in form.fields.items():
         field.widget.attrs.pop("placeholder", None)
         field.label = labels.get(name, field.label)
@@ -96,6 +98,20 @@ class ChangePasswordForm(account.ChangePasswordForm):
         super().__init__(*args, **kwargs)
         _plain(self, oldpassword="Current password", password1="New password")
         self.fields["oldpassword"].help_text = ""
+
+
+class PasswordAgainForm(account.ReauthenticateForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: allauth's.
+        super().__init__(*args, **kwargs)
+        _plain(self)
+        self.fields["password"].help_text = ""
+
+
+class ConfirmEmailForm(account.ConfirmEmailVerificationCodeForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: allauth's.
+        super().__init__(*args, **kwargs)
+        _plain(self)
+        self.fields["code"].widget.attrs["autocapitalize"] = "characters"
 
 
 class ChangeEmailForm(account.AddEmailForm):

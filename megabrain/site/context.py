@@ -174,9 +174,9 @@ class Frame:
             yield Banner(
                 "warning",
                 "Confirm your e-mail address.",
-                f"Open the link we sent to {self.user.email}, so that you can reset your password.",
+                f"Enter the code we send to {self.user.email}, so that you can reset your password.",
                 reverse("account_email"),
-                "Send it again",
+                "Send the code",
             )
         if self.failing:
             keys = "key is" if len(self.failing) == 1 else "keys are"

@@ -29,7 +29,6 @@ class NameForm(forms.Form):
         max_length=100,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
-        help_text="What we call you. Without one we use your e-mail address.",
     )
 
 
