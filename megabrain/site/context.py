@@ -174,7 +174,7 @@ class Frame:
             yield Banner(
                 "warning",
                 "Confirm your e-mail address.",
-                f"Enter the code we send to {self.user.email}, so that you can reset your password.",
+                f"Enter the code we send to {self.user.email}, or a lost password stays lost.",
                 reverse("account_email"),
                 "Send the code",
             )

@@ -1,10 +1,11 @@
 """The dashboard: first steps for a new account, afterwards what was used and what it cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Exists
+from django.db.models import Exists, Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,12 +14,20 @@ from django.views.decorators.http import require_safe
 
 from billing.models import UsageRecord
 from byok.models import KeyTest, ProviderKey
-from megabrain.site.overview import METRICS, PERIODS, latest_calls, totals, usage_chart, usage_of
+from megabrain.site.overview import (
+    METRICS,
+    PERIODS,
+    DayUsage,
+    latest_calls,
+    totals,
+    usage_chart,
+    usage_of,
+)
 from megabrain.site.provider_keys import key_rows
-from megabrain.site.requests import SignedInRequest
 from orgs.access import account_or_404
 from orgs.models import Account, ApiToken
 from orgs.permissions import Permission
+from orgs.requests import SignedInRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +56,28 @@ def dashboard(request: SignedInRequest) -> HttpResponse:
         if request.GET.get("done") == context["mark"]:
             return HttpResponse(status=204)
         return render(request, "megabrain/dashboard.html#steps", context)
-    if UsageRecord.objects.for_account(account).filter(outcome="ok").exists():
-        return render(request, "megabrain/overview.html", overview(request, account))
+    days = 30 if request.GET.get("days") == "30" else 7
+    usage = usage_of(account, days=days, today=timezone.now().date())
+    if any(each.succeeded for each in usage) or has_succeeded(account):
+        context = overview(account, usage, days=days, show=request.GET.get("show", ""))
+        return render(request, "megabrain/overview.html", context)
     return render(request, "megabrain/dashboard.html", first_steps(account))
+
+
+def has_succeeded(account: Account) -> bool:
+    """Whether any call of the account was ever answered."""
+    return UsageRecord.objects.for_account(account).filter(outcome="ok").exists()
 
 
 def first_steps(account: Account) -> dict[str, Any]:  # Any: a template's context
     """The steps of a new account, found in one query, and a mark of which are done."""
     keys = ProviderKey.objects.for_account(account)
-    passed = KeyTest.objects.filter(key__account=account, state=KeyTest.State.PASSED)
+    works = keys.filter(Q(health=ProviderKey.Health.WORKS) | Q(tests__state=KeyTest.State.PASSED))
     tokens = ApiToken.objects.for_account(account).usable()
     calls = UsageRecord.objects.for_account(account).filter(outcome="ok")
     done = Account.objects.filter(pk=account.pk).values_list(
         Exists(keys),
-        Exists(passed) | Exists(keys.filter(health=ProviderKey.Health.WORKS)),
+        Exists(works),
         Exists(tokens),
         Exists(calls),
     )[0]
@@ -106,26 +123,24 @@ def first_steps(account: Account) -> dict[str, Any]:  # Any: a template's contex
     }
 
 
-def overview(request: SignedInRequest, account: Account) -> dict[str, Any]:  # Any: as above
+def overview(
+    account: Account, usage: Sequence[DayUsage], *, days: int, show: str
+) -> dict[str, Any]:  # Any: as above
     """What was used over 7 or 30 days, by whom it was paid; the keys; the latest calls."""
-    days = 30 if request.GET.get("days") == "30" else 7
-    metric = request.GET.get("show", "")
-    metric = metric if metric in METRICS else "requests"
-    today = timezone.now().date()
-    usage = usage_of(account, days=days, today=today)
+    chosen = show if show in METRICS else "requests"
     keys = key_rows(account)
     return {
+        "days": days,
         "totals": totals(usage),
-        "chart": usage_chart(usage, METRICS[metric], days=days, today=today),
+        "chart": usage_chart(usage, METRICS[chosen], days=days, today=timezone.now().date()),
         "periods": [
-            {"label": f"{each} days", "url": f"?days={each}&show={metric}", "current": each == days}
+            {"label": f"{each} days", "url": f"?days={each}&show={chosen}", "current": each == days}
             for each in PERIODS
         ],
         "metrics": [
-            {"label": found.label, "url": f"?days={days}&show={id}", "current": id == metric}
-            for id, found in METRICS.items()  # noqa: A001
+            {"label": metric.label, "url": f"?days={days}&show={name}", "current": name == chosen}
+            for name, metric in METRICS.items()
         ],
-        "days": days,
         "keys": keys,
         "calls": latest_calls(account, keys),
     }

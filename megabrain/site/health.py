@@ -9,6 +9,9 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from byok.vault.errors import KeyringError, VaultError
+from byok.vault.register import certified_root
+
 log = structlog.get_logger(__name__)
 
 
@@ -23,7 +26,17 @@ def database() -> bool:
     return True
 
 
-CHECKS: dict[str, Callable[[], bool]] = {"database": database}
+def vault() -> bool:
+    """Whether the vault's primary key is the one this database knows, so that keys open."""
+    try:
+        certified_root()
+    except (VaultError, KeyringError, DatabaseError) as error:
+        log.warning("health.vault_closed", error=type(error).__name__)
+        return False
+    return True
+
+
+CHECKS: dict[str, Callable[[], bool]] = {"database": database, "vault": vault}
 
 
 @require_safe

@@ -30,15 +30,18 @@ def number(value: int | None) -> str:
 @register.filter
 def compact(value: int | None) -> str:
     """`1234567` as `1.2M`: for a headline figure, with the exact one beside it."""
-    if value is None:
-        return "–"
-    for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")):
-        if abs(value) >= size:
-            tenths = (abs(value) * 10 + size // 2) // size
-            sign = "-" if value < 0 else ""
-            whole, rest = divmod(tenths, 10)
-            return f"{sign}{whole:,}{f'.{rest}' if rest and whole < 100 else ''}{letter}"
-    return str(value)
+    if value is None or abs(value) < 1_000:
+        return number(value)
+    sign = "-" if value < 0 else ""
+    size, letter = 1_000, "K"
+    for bigger, next_letter in ((1_000_000, "M"), (1_000_000_000, "B")):
+        # What rounds up to a thousand of one unit is one of the next.
+        if abs(value) * 2 >= bigger * 2 - bigger // 1_000:
+            size, letter = bigger, next_letter
+    if abs(value) >= 100 * size:
+        return f"{sign}{(abs(value) + size // 2) // size:,}{letter}"
+    whole, rest = divmod((abs(value) * 10 + size // 2) // size, 10)
+    return f"{sign}{whole}.{rest}{letter}" if rest else f"{sign}{whole}{letter}"
 
 
 @register.filter
