@@ -12,6 +12,7 @@ class ByokConfig(AppConfig):
     name = "byok"
 
     def ready(self) -> None:
+        from byok import checks  # noqa: F401 -- registers the system checks.
         from byok.catalogue import callable_models
 
         provide_models(callable_models)

@@ -221,3 +221,6 @@ class SealedAs(Exact):
     """`secret__sealed_as=Sealed(blob)`: rows that still hold this very blob, for rotation."""
 
     lookup_name = "sealed_as"
+
+    def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
+        return f"= {rhs}"

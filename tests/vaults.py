@@ -3,6 +3,9 @@
 import base64
 import os
 import secrets
+from urllib.parse import quote
+
+from django.db import connection
 
 from byok.models import ProviderKey
 from byok.vault import Context, Secret
@@ -56,3 +59,14 @@ def reloaded(key: ProviderKey) -> ProviderKey:
 def count_from(name: str, default: int) -> int:
     """How often to repeat something: a little by default, MEGABRAIN_<name> times in a soak."""
     return int(os.environ.get(f"MEGABRAIN_{name}", default))
+
+
+def database_url() -> str:
+    """The database of the tests, for another process."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    login = quote(database["USER"]) + (
+        f":{quote(database['PASSWORD'])}" if database["PASSWORD"] else ""
+    )
+    return f"postgres://{login}@{database['HOST']}:{database['PORT'] or 5432}/{database['NAME']}"

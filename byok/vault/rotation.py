@@ -132,8 +132,9 @@ def retire(key_id: str) -> None:
     From then on nothing is sealed under it. Raises `KeyInUse` while anything still needs it, and
     `VaultKey.DoesNotExist` for a key that was never in use.
     """
+    primary = current_keyring().primary
     entry = VaultKey.objects.get(key_id=key_id)
-    if key_id == current_keyring().primary.id:
+    if key_id == primary.id:
         raise KeyInUse(f"Key {key_id} is the first of the configuration: it seals what is saved.")
     # Marked before counting: a process that still has it as its first key must not add a row now.
     entry.retired_at = entry.retired_at or timezone.now()
