@@ -10,7 +10,13 @@ from django.test import Client
 from django.urls import include, path
 
 from megabrain.site.errors import too_many_requests
-from megabrain.urls import *  # noqa: F403 -- the same handlers and pages as in life
+from megabrain.urls import (  # noqa: F401 -- the same handlers as in life
+    handler400,
+    handler403,
+    handler404,
+    handler429,
+    handler500,
+)
 from megabrain.urls import urlpatterns as site
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.site.test_errors")]
