@@ -18,7 +18,6 @@ from byok.forms import SecretForm
 from byok.models import ProviderKey
 from byok.providers import PROVIDERS
 from byok.views.page import (
-    PageRequest,
     account_of,
     answer_with_list,
     changing_page,
@@ -28,6 +27,7 @@ from byok.views.page import (
 from byok.views.rows import Pages, key_row, models_of
 from orgs.models import Account
 from orgs.origin import Origin
+from orgs.requests import SignedInRequest
 
 METHODS = ["GET", "HEAD", "POST"]
 
@@ -35,7 +35,7 @@ METHODS = ["GET", "HEAD", "POST"]
 @sensitive_post_parameters()
 @require_http_methods(METHODS)
 @changing_page
-def add(request: PageRequest, slug: str | None = None) -> HttpResponse:
+def add(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """Choose a provider, then paste its key. Without JavaScript these are two steps."""
     account = account_of(request, slug)
     pages = Pages(slug)
@@ -48,7 +48,7 @@ def add(request: PageRequest, slug: str | None = None) -> HttpResponse:
     return render(request, template(request, "byok/add.html", part), context)
 
 
-def _add(request: PageRequest, account: Account, pages: Pages) -> HttpResponse:
+def _add(request: SignedInRequest, account: Account, pages: Pages) -> HttpResponse:
     provider = PROVIDERS.get(request.POST.get("provider", ""))
     if provider is None:
         raise Http404
@@ -104,7 +104,7 @@ def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]
 @sensitive_post_parameters()
 @require_http_methods(METHODS)
 @changing_page
-def update(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Replace the secret of a key; until then the stored one stays in use."""
     key = key_of(request, slug, key_id)
     pages = Pages(slug)
@@ -129,7 +129,7 @@ def update(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpR
     return answer_with_list(request, key.account, pages, saved=key)
 
 
-def _refused(request: PageRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+def _refused(request: SignedInRequest, name: str, context: dict[str, Any]) -> HttpResponse:
     if not request.htmx:
         return render(request, name, context, status=422)
     answer = render(request, "byok/secret_form.html#verdict", context, status=422)

@@ -19,7 +19,6 @@ from byok.actions import (
 from byok.forms import ReminderForm
 from byok.models import CatalogModel, ProviderKey
 from byok.views.page import (
-    PageRequest,
     answer_with_key,
     answer_with_list,
     changing_page,
@@ -31,11 +30,12 @@ from byok.views.page import (
 )
 from byok.views.rows import Pages, key_row, models_of, provider_name
 from orgs.origin import Origin
+from orgs.requests import SignedInRequest
 
 
 @require_POST
 @changing_page
-def enabled(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Let routing use the key, or not."""
     key = key_of(request, slug, key_id)
     wanted = request.POST.get("enabled")
@@ -55,7 +55,7 @@ def enabled(request: PageRequest, key_id: UUID, slug: str | None = None) -> Http
 
 @require_POST
 @changing_page
-def reminder(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def reminder(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Set or clear the day from which the key is marked for replacement."""
     key = key_of(request, slug, key_id)
     shown = key_row(key, Pages(slug))
@@ -99,7 +99,7 @@ class Consequences:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @changing_page
-def delete(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Say what will be lost, then delete the key for good."""
     key = key_of(request, slug, key_id)
     pages = Pages(slug)
@@ -120,7 +120,7 @@ def delete(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpR
 
 @require_POST
 @page
-def try_key(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def try_key(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Have a worker try the key; the page then asks `row` for the result."""
     key = key_of(request, slug, key_id)
     name = provider_name(key.provider)

@@ -3,41 +3,30 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django_htmx.middleware import HtmxDetails
 
 from byok.actions import KeyGone
 from byok.forms import ReminderForm
 from byok.models import KeyTest, ProviderKey
 from byok.views.rows import KeyRow, Pages, key_rows
 from orgs.access import account_or_404, recent_login_required
-from orgs.events import Event
-from orgs.models import Account, AuditEvent, User
+from orgs.models import Account, AuditEvent
 from orgs.permissions import Permission
+from orgs.requests import SignedInRequest, path_on_screen
 
 TESTS_SHOWN = 5
 EVENTS_SHOWN = 8
 
-SENTENCES = {event.value: event.sentence for event in Event}
-
 P = ParamSpec("P")
 
 
-class PageRequest(HttpRequest):
-    """A signed-in visitor's request."""
-
-    user: User
-    htmx: HtmxDetails
-
-
 def page(
-    view: Callable[Concatenate[PageRequest, P], HttpResponse],
+    view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     """For signed-in visitors; a key that somebody deletes meanwhile is not found."""
 
@@ -45,7 +34,7 @@ def page(
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
-            return view(cast("PageRequest", request), *args, **kwargs)
+            return view(cast("SignedInRequest", request), *args, **kwargs)
         except KeyGone:
             raise Http404 from None
 
@@ -53,53 +42,53 @@ def page(
 
 
 def changing_page(
-    view: Callable[Concatenate[PageRequest, P], HttpResponse],
+    view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     """A page that changes keys: for visitors who have signed in a moment ago."""
     return recent_login_required(page(view))
 
 
-def account_of(request: PageRequest, slug: str | None) -> Account:
+def account_of(request: SignedInRequest, slug: str | None) -> Account:
     """The account whose keys the page is about, if the visitor may manage them."""
     return account_or_404(request.user, slug, Permission.MANAGE_KEYS)
 
 
-def key_of(request: PageRequest, slug: str | None, key_id: UUID) -> ProviderKey:
+def key_of(request: SignedInRequest, slug: str | None, key_id: UUID) -> ProviderKey:
     """That key of that account; any other account's is not found."""
     account = account_of(request, slug)
     keys = ProviderKey.objects.for_account(account).select_related("account", "created_by")
     return get_object_or_404(keys, pk=key_id)
 
 
-def template(request: PageRequest, name: str, fragment: str) -> str:
+def template(request: SignedInRequest, name: str, fragment: str) -> str:
     """The page, or for htmx only the named part of it."""
     return f"{name}#{fragment}" if request.htmx else name
 
 
 def answer_with_list(
-    request: PageRequest, account: Account, pages: Pages, saved: ProviderKey | None = None
+    request: SignedInRequest, account: Account, pages: Pages, saved: ProviderKey | None = None
 ) -> HttpResponse:
     """After a change: the list anew where it is on the screen, else the way to it.
 
     `saved` is a key whose secret is new: the list offers to test it.
     """
     fresh = str(saved.pk) if saved else ""
-    if request.htmx and _on_screen(request) == pages.keys:
+    if request.htmx and path_on_screen(request) == pages.keys:
         rows = key_rows(account, pages, fresh)
         return render(request, "byok/keys.html#keys", {"rows": rows, "pages": pages, "oob": True})
     return redirect(f"{pages.keys}?saved={fresh}#key-{fresh}" if saved else pages.keys)
 
 
-def answer_with_key(request: PageRequest, shown: KeyRow) -> HttpResponse:
+def answer_with_key(request: SignedInRequest, shown: KeyRow) -> HttpResponse:
     """After a change of one key: the part of the screen that tells it, else the way to the list."""
-    if request.htmx and request.htmx.target == "health":
-        return render(request, "byok/details.html#health", {"row": shown})
+    if request.htmx and request.htmx.target == "about":
+        return render(request, "byok/details.html#about", details_context(shown))
     if request.htmx and request.htmx.target:
         return render(request, "byok/keys.html#row", {"row": shown})
     return redirect(f"{shown.pages.keys}#key-{shown.key.pk}")
 
 
-def details_context(shown: KeyRow, form: ReminderForm) -> dict[str, Any]:
+def details_context(shown: KeyRow, form: ReminderForm | None = None) -> dict[str, Any]:
     """What the page of one key shows. Any: it goes to a template."""
     key = shown.key
     events = AuditEvent.objects.for_account(key.account_id).filter(
@@ -108,23 +97,15 @@ def details_context(shown: KeyRow, form: ReminderForm) -> dict[str, Any]:
     return {
         "row": shown,
         "pages": shown.pages,
-        "form": form,
+        "form": form or ReminderForm(initial={"remind_on": key.remind_on}),
         "tests": KeyTest.objects.filter(key=key)
         .select_related("requested_by")
         .order_by("-created_at")[:TESTS_SHOWN],
-        "events": [
-            (SENTENCES[event.event].format(target=event.target_label), event)
-            for event in events.newest_first()[:EVENTS_SHOWN]
-        ],
+        "events": events.newest_first()[:EVENTS_SHOWN],
     }
 
 
-def tell_result(request: PageRequest, test: KeyTest) -> None:
+def tell_result(request: SignedInRequest, test: KeyTest) -> None:
     """A toast with what came of a test that is over."""
     passed = test.state == KeyTest.State.PASSED
     messages.add_message(request, messages.SUCCESS if passed else messages.ERROR, test.message)
-
-
-def _on_screen(request: PageRequest) -> str:
-    """The path of the page the visitor sees."""
-    return urlsplit(request.htmx.current_url_abs_path or "").path

@@ -8,12 +8,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from byok.forms import ReminderForm
 from byok.key_tests import QUEUE_LIMIT, expire_stuck_tests
 from byok.models import CatalogModel
 from byok.providers import PROVIDERS
 from byok.views.page import (
-    PageRequest,
     account_of,
     answer_with_key,
     details_context,
@@ -23,11 +21,12 @@ from byok.views.page import (
     template,
 )
 from byok.views.rows import KeyRow, Pages, key_row, key_rows, models_of
+from orgs.requests import SignedInRequest
 
 
 @require_safe
 @page
-def keys(request: PageRequest, slug: str | None = None) -> HttpResponse:
+def keys(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """The account's keys, how they are doing, and everything one can do with them."""
     account = account_of(request, slug)
     pages = Pages(slug)
@@ -37,7 +36,7 @@ def keys(request: PageRequest, slug: str | None = None) -> HttpResponse:
 
 @require_safe
 @page
-def row(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def row(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """What a page asks while a test runs: please wait, or the key anew with the test's result."""
     key = key_of(request, slug, key_id)
     pages = Pages(slug)
@@ -61,17 +60,16 @@ def row(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResp
 
 @require_safe
 @page
-def details(request: PageRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+def details(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """All about one key: health, use, age, tests and what happened to it."""
     key = key_of(request, slug, key_id)
     shown = key_row(key, Pages(slug))
-    form = ReminderForm(initial={"remind_on": key.remind_on})
-    return render(request, "byok/details.html", details_context(shown, form))
+    return render(request, "byok/details.html", details_context(shown))
 
 
 @require_safe
 @page
-def models(request: PageRequest, provider: str, slug: str | None = None) -> HttpResponse:
+def models(request: SignedInRequest, provider: str, slug: str | None = None) -> HttpResponse:
     """The catalogue's models that a provider serves, searched by name or id."""
     account_of(request, slug)
     if provider not in PROVIDERS:
@@ -95,7 +93,7 @@ def _matches(model: CatalogModel, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _ask_again(request: PageRequest, shown: KeyRow) -> HttpResponse:
+def _ask_again(request: SignedInRequest, shown: KeyRow) -> HttpResponse:
     """Only the part that asks is replaced, so that nothing on the screen moves while one waits."""
     answer = render(request, "byok/keys.html#poll", {"row": shown})
     answer["HX-Retarget"] = f"#poll-{shown.key.pk}"
