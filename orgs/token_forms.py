@@ -8,6 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from orgs.catalogue import known_models
+from orgs.models.tokens import NAME_LENGTH
 
 MICROS = 1_000_000
 EXPIRIES = [
@@ -24,7 +25,7 @@ class TokenForm(forms.Form):
 
     id = forms.UUIDField(required=False, widget=forms.HiddenInput)
     name = forms.CharField(
-        max_length=60,
+        max_length=NAME_LENGTH,
         label="Name",
         help_text="What will use it, such as “Claude Code on my laptop”.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),

@@ -16,8 +16,11 @@ class AccountQuerySet(models.QuerySet["Account"]):
         )
 
     def platform(self) -> Account:
-        """The one account that holds MegaBrain's own provider keys."""
-        return self.get(kind=Account.Kind.PLATFORM)
+        """The one account that holds MegaBrain's own provider keys, made when first asked for."""
+        platform, _ = self.get_or_create(
+            kind=Account.Kind.PLATFORM, defaults={"name": "MegaBrain", "slug": "platform"}
+        )
+        return platform
 
     def named(self, name: str) -> Account:
         """As operators name one: a user's e-mail, an organization's slug, or `platform`.

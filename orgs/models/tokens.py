@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from orgs.models.accounts import Account
 
+NAME_LENGTH = 60
+
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def for_account(self, account: Account) -> Self:
@@ -36,7 +38,7 @@ class ApiToken(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens"
     )
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="api_tokens")
-    name = models.CharField(max_length=60)
+    name = models.CharField(max_length=NAME_LENGTH)
     prefix = models.CharField(
         max_length=16, help_text="The first characters, to tell tokens apart."
     )

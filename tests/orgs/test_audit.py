@@ -1,13 +1,19 @@
 """What an audit event says, and that nothing a client sends keeps it from being written."""
 
+import json
+import re
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import transaction
 
-from orgs.audit import Event, NotRecordable, link, record
+from orgs.audit import FORMAT, Event, NotRecordable, canonical, link, record
+from orgs.chain import Fault
 from orgs.events import SENTENCES
 from orgs.models import Account, AuditEvent, AuditHead
 from orgs.origin import Origin
@@ -197,3 +203,29 @@ def test_an_event_of_a_later_version_is_told_by_its_name(account):
     event = AuditEvent(event="org.renamed", actor_label="ann@example.com")
     assert str(event) == "ann@example.com org.renamed"
     assert event.told == "org.renamed"
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+
+
+def test_the_documents_example_has_the_documents_hash():
+    text = DOCUMENT.partition("```json\n")[2].partition("\n```")[0]
+    told = re.search(r"has the hash `([0-9a-f]{64})`", DOCUMENT)
+    assert told
+    assert sha256(text.encode()).hexdigest() == told[1]
+    content = json.loads(text)
+    assert content.pop("format") == FORMAT
+    moment = datetime.fromisoformat(content.pop("created_at"))
+    account_id, actor_id = uuid.UUID(content.pop("account_id")), uuid.UUID(content.pop("actor_id"))
+    event = AuditEvent(account_id=account_id, actor_id=actor_id, created_at=moment, **content)
+    assert canonical(event).decode() == text
+
+
+def test_the_document_lists_every_event_and_no_other():
+    rows = set(re.findall(r"^\| `([a-z_.]+\.[a-z_]+)` \| (.+) \|$", DOCUMENT, re.MULTILINE))
+    assert rows == {(event.value, event.sentence.replace("{target}", "…")) for event in Event}
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_the_document_explains_every_finding(fault):
+    assert f"| {fault} |" in DOCUMENT

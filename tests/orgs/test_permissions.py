@@ -64,9 +64,8 @@ def test_staff_may_nothing_in_the_accounts_of_others(account, staff, permission)
 
 
 def test_only_staff_manage_the_platform_account(owner, staff):
-    platform, _ = Account.objects.get_or_create(
-        kind=Account.Kind.PLATFORM, defaults={"name": "MegaBrain", "slug": "platform"}
-    )
+    platform = Account.objects.platform()
+    assert platform == Account.objects.platform() == Account.objects.named("platform")
     assert may(staff, Permission.MANAGE_KEYS, platform)
     assert not may(owner, Permission.MANAGE_KEYS, platform)
 
