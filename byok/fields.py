@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from django.core import checks
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.lookups import Exact
@@ -208,12 +208,9 @@ class EncryptedField(models.BinaryField):  # type: ignore[type-arg]  # It takes 
         return super().get_db_prep_value(value, connection, prepared)
 
     def get_lookup(self, lookup_name: str) -> Any:
-        if lookup_name not in {"isnull", SealedAs.lookup_name}:
-            raise FieldError(f"{self.name} is sealed: queries cannot filter on it.")
-        return super().get_lookup(lookup_name)
-
-    def get_transform(self, lookup_name: str) -> Any:
-        raise FieldError(f"{self.name} is sealed: queries cannot look into it.")
+        """None, which Django answers with a FieldError, for all but two."""
+        allowed = {"isnull", SealedAs.lookup_name}
+        return super().get_lookup(lookup_name) if lookup_name in allowed else None
 
 
 @EncryptedField.register_lookup

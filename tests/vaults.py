@@ -56,6 +56,13 @@ def reloaded(key: ProviderKey) -> ProviderKey:
     return ProviderKey.objects.get(pk=key.pk)
 
 
+def raw_update(column: str, value: str | bytes, row: ProviderKey) -> None:
+    """What somebody with the database, and without the vault keys, could do."""
+    ident = ProviderKey._meta.pk.get_db_prep_value(row.pk, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE byok_providerkey SET {column} = %s WHERE id = %s", [value, ident])
+
+
 def count_from(name: str, default: int) -> int:
     """How often to repeat something: a little by default, MEGABRAIN_<name> times in a soak."""
     return int(os.environ.get(f"MEGABRAIN_{name}", default))

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models, transaction
-from django.db.models import BinaryField, Count, F, QuerySet
-from django.db.models.functions import Substr
+from django.db.models import BinaryField, Count, F, QuerySet, Value
+from django.db.models.functions import Coalesce, Substr
 from django.utils import timezone
 
 from byok.fields import EncryptedField, Sealed, SealedAs
@@ -160,7 +160,9 @@ def key_name(header: bytes, names: dict[bytes, str]) -> str:
 
 def with_header(field_: EncryptedField) -> QuerySet[Any]:
     """The rows that hold something, each with the `blob_header` of its sealed value."""
-    header = Substr(F(field_.name), 1, HEADER, output_field=BinaryField())
+    # SQLite takes a part of nothing for NULL, and NULL is neither equal nor unequal to a header.
+    start = Substr(F(field_.name), 1, HEADER, output_field=BinaryField())
+    header = Coalesce(start, Value(b""), output_field=BinaryField())
     rows: QuerySet[Any] = field_.model._base_manager.annotate(blob_header=header)
     return rows.exclude(**{f"{field_.name}__isnull": True})
 

@@ -5,12 +5,12 @@ import io
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
+from django.db.models import Model
 
 from byok.models import ProviderKey, VaultKey
 from byok.vault import KeyInUse, Reason, Secret, fingerprint, rotation
 from byok.vault.envelope import Envelope
-from tests.vaults import SECRET, entry, many_keys, reloaded, saved_key
+from tests.vaults import SECRET, entry, many_keys, raw_update, reloaded, saved_key
 
 OLD, NEW = entry("old"), entry("new")
 NEWER = "sk-ant-api03-a-newer-secret-of-the-user"
@@ -39,19 +39,10 @@ def manage(*arguments: str) -> str:
     return out.getvalue()
 
 
-def read_by_rotation() -> list[ProviderKey]:
+def read_by_rotation() -> list[Model]:
     """The rows as a rotation has read them, before it writes."""
     [field] = rotation.encrypted_fields()
     return list(rotation.with_header(field))
-
-
-def damage(key: ProviderKey) -> None:
-    ident = ProviderKey._meta.pk.get_db_prep_value(key.pk, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE byok_providerkey SET secret = %s WHERE id = %s",
-            [bytes(key.secret.blob[:-1]) + b"?", ident],
-        )
 
 
 # Rewrapping --------------------------------------------------------------------------------
@@ -137,7 +128,7 @@ def test_an_interrupted_reencryption_goes_on_where_it_was(account):
 
 def test_a_row_that_does_not_open_is_left_by_reencryption(account):
     key = reloaded(saved_key(account))
-    damage(key)
+    raw_update("secret", key.secret.blob[:-1] + b"?", key)
     many_keys(account, 2)
     tally = rotation.reencrypt_all()
     assert tally.written == 2
@@ -149,18 +140,18 @@ def test_a_row_that_does_not_open_is_left_by_reencryption(account):
 
 
 @pytest.fixture
-def read(account, rotate) -> list[ProviderKey]:
+def read(account, rotate) -> list[Model]:
     saved_key(account)
     rotate(NEW, OLD)
     return read_by_rotation()
 
 
-def rewrap_batch(rows: list[ProviderKey], tally: rotation.Tally) -> None:
+def rewrap_batch(rows: list[Model], tally: rotation.Tally) -> None:
     [field] = rotation.encrypted_fields()
     rotation._rewrap_batch(field, rows, tally)
 
 
-def reencrypt_batch(rows: list[ProviderKey], tally: rotation.Tally) -> None:
+def reencrypt_batch(rows: list[Model], tally: rotation.Tally) -> None:
     [field] = rotation.encrypted_fields()
     rotation._reencrypt_batch(field, rows, Secret("07" * 32), tally)
 

@@ -7,7 +7,7 @@ from django.db import connection
 
 from byok.models import ProviderKey
 from byok.vault import Context, Reason, Secret, Unsealable, seal, unseal
-from tests.vaults import SECRET, context, entry, reloaded, ring, saved_key
+from tests.vaults import SECRET, context, entry, raw_update, reloaded, ring, saved_key
 
 RING = ring(entry("2026a"))
 
@@ -46,13 +46,6 @@ def test_every_shortened_or_lengthened_blob_is_a_typed_failure():
         refusal(blob[:length], context())
         refusal(blob[length + 1 :], context())
     refusal(blob + b"\0", context())
-
-
-def raw_update(column: str, value: object, row: ProviderKey) -> None:
-    """What somebody with the database, and without the vault keys, could do."""
-    ident = ProviderKey._meta.pk.get_db_prep_value(row.pk, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE byok_providerkey SET {column} = %s WHERE id = %s", [value, ident])
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -32,7 +33,7 @@ def test_the_last_secret_saved_beside_a_rotation_opens(rotate, account, settings
         assert rotation.rows_by_key() == {entries[0].partition(":")[0]: ROWS}
 
 
-def race(rotate, round_: int) -> dict[object, str]:
+def race(rotate, round_: int) -> dict[UUID, str]:
     """A rotation, users who save new secrets, and tests that note the health, all at once."""
     keys = list(ProviderKey.objects.all())
     saved = {key.pk: f"sk-ant-api03-secret-{round_}-{key.pk}" for key in keys}
