@@ -36,6 +36,8 @@ SECRET_FIELDS = (
     "health_message",
     "health_at",
 )
+#: A connection to the queue that has gone stale is renewed; nobody waits longer than that.
+ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
 NOT_QUEUED = "not_queued"
 NOT_QUEUED_MESSAGE = (
     "The test could not be started, because MegaBrain's task queue cannot be reached. The key was "
@@ -216,7 +218,7 @@ def _check_rate(key: ProviderKey) -> None:
 
 def _enqueue(test_id: uuid.UUID) -> None:
     try:
-        run_key_test.apply_async((str(test_id),), retry=False)
+        run_key_test.apply_async((str(test_id),), retry_policy=ONE_MORE_TRY)
     except (OperationalError, OSError) as error:
         log.error("byok.test.not_queued", test=str(test_id), error=str(error))
         KeyTest.objects.unfinished().filter(pk=test_id).update(

@@ -34,7 +34,7 @@ REASONS = {
     Outcome.UNAVAILABLE: "Fault at the provider",
     UNREACHABLE: "Provider unreachable",
     TIMED_OUT: "Timed out",
-    UNREADABLE: "Enter the key again",
+    UNREADABLE: "Enter it again",
     UNSUPPORTED: "Provider no longer supported",
     REPLACED: "Replaced meanwhile",
     EXPIRED: "No result in time",
