@@ -48,7 +48,7 @@ document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
   };
   showError(
     reasons[xhr.status] ??
-      `Nothing was changed: the server answered ${xhr.status}${reference}. Try again in a moment.`,
+      `That did not work: the server answered ${xhr.status}${reference}. Reload the page and try again.`,
   );
 });
 for (const event of ["htmx:sendError", "htmx:timeout"])
@@ -95,6 +95,18 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 });
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.target === dialogs) openDialog();
+});
+
+// A control that is disabled while it waits loses the focus; what replaces it gets it back.
+let focused = "";
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  const active = document.activeElement;
+  if (active?.id && detail.elt.contains(active)) focused = active.id;
+});
+document.addEventListener("htmx:afterSettle", () => {
+  if (focused && document.activeElement === document.body)
+    document.getElementById(focused)?.focus();
+  focused = "";
 });
 
 // A page restored from the back/forward cache would show an old dialog or toast.
