@@ -1,34 +1,12 @@
 """S12: one audit event per change, in the same transaction, free of secrets."""
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from orgs.actions import create_token, create_user, revoke_token
 from orgs.audit import Event, NotInTransaction, record
 from orgs.models import Account, ApiToken, AuditEvent, AuditHead, User
 from orgs.origin import Origin
-
-
-@pytest.fixture
-def broken_audit_log(db, owner):
-    """A database that refuses every audit event, as a full disk or a bad migration would."""
-    refuse = {
-        "sqlite": [
-            """
-            CREATE TRIGGER refuse_events BEFORE INSERT ON orgs_auditevent
-            BEGIN SELECT RAISE(ABORT, 'no room'); END
-        """
-        ],
-        "postgresql": [
-            "ALTER TABLE orgs_auditevent ADD CONSTRAINT refuse_events CHECK (id < 0) NOT VALID"
-        ],
-    }
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # Constraints checked at the end of the transaction would forbid altering the table.
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for statement in refuse[connection.vendor]:
-            cursor.execute(statement)
 
 
 def everything() -> dict[str, list[object]]:
