@@ -78,9 +78,18 @@ def table(content: str, caption: str, stack: bool = False, id: str = "") -> Safe
 
 @register.simple_block_tag(takes_context=True)
 def dialog(
-    context: Context, content: str, title: str, close: str, text: str = "", wide: bool = False
+    context: Context,
+    content: str,
+    title: str,
+    close: str,
+    text: str = "",
+    wide: bool = False,
+    keep: bool = False,
 ) -> SafeString:
-    """A modal for htmx, a card on a page of its own otherwise; `close` is where leaving leads."""
+    """A modal for htmx, a card on a page of its own otherwise; `close` is where leaving leads.
+
+    With `keep` only its buttons close it, not the Escape key: for what cannot be shown again.
+    """
     request = getattr(context, "request", None) or context.get("request")
     modal = bool(getattr(request, "htmx", False))
     return render_to_string(
@@ -91,6 +100,7 @@ def dialog(
             "close": close,
             "text": text,
             "wide": wide,
+            "keep": keep,
             "modal": modal,
         },
     )
