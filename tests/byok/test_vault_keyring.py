@@ -6,7 +6,9 @@ import re
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from django.core.management import call_command
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from byok.checks import check_vault_keys
 from byok.vault import KeyringError
 from byok.vault.keyring import SAMPLE_KEY, Keyring, examine, is_weak
+from megabrain.home import generated_secret
 from tests.vaults import entry
 
 ROOT = Path(__file__).parent.parent.parent
@@ -115,10 +118,22 @@ def start_many(home: Path, count: int) -> set[str]:
 
 
 def test_processes_that_start_at_once_agree_on_one_generated_key(tmp_path):
-    [keys] = start_many(tmp_path, 6)
+    [keys] = start_many(tmp_path, 4)
     assert not any(fault for fault in examine(keys)[1])
     assert (tmp_path / "vault.keys").read_text() == keys
     assert not list(tmp_path.glob(".vault.keys*"))
+
+
+def test_of_several_keys_made_at_the_same_moment_one_counts(tmp_path):
+    everybody_found_none = Barrier(4)
+
+    def make() -> str:
+        everybody_found_none.wait(timeout=10)
+        return entry("home")
+
+    with ThreadPoolExecutor(4) as threads:
+        results = [threads.submit(generated_secret, tmp_path / "vault.keys", make) for _ in "1234"]
+        assert len({result.result() for result in results}) == 1
 
 
 def test_the_generated_key_is_readable_by_its_owner_only(tmp_path):

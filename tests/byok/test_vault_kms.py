@@ -97,9 +97,10 @@ def test_a_blob_under_kms_opens_in_its_own_row_only(field, blob):
     assert reason(blob, another_process(), **{field: "other"}) is Reason.NOT_AUTHENTIC
 
 
-def test_what_is_remembered_opens_nothing_in_another_row(blob, keyring):
+def test_what_is_remembered_for_one_row_is_asked_anew_for_another(aws, blob, keyring):
     unseal(blob, context(), keyring=keyring)
     assert reason(blob, keyring, row_id="other") is Reason.NOT_AUTHENTIC
+    assert aws.calls[-1][1]["EncryptionContext"]["row"] == "other"
 
 
 def test_every_flipped_bit_is_a_typed_failure(blob):

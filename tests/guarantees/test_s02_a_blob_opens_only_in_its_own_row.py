@@ -1,12 +1,13 @@
 """S2: a sealed blob opens only in its own row, for its account and provider."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from django.db import connection
 
 from byok.models import ProviderKey
 from byok.vault import Context, Reason, Secret, Unsealable, seal, unseal
+from byok.vault.envelope import Envelope, unwrap
 from tests.vaults import SECRET, context, entry, raw_update, reloaded, ring, saved_key
 
 RING = ring(entry("2026a"))
@@ -30,6 +31,14 @@ def test_a_blob_does_not_open_where_the_parts_of_an_identity_only_read_the_same(
     blob = seal(Secret(SECRET), context(row_id="12", account_id="3"), keyring=RING)
     moved = refusal(blob, context(row_id="1", account_id="23"))
     assert moved.reason is Reason.NOT_AUTHENTIC
+
+
+def test_a_ciphertext_stays_bound_to_its_row_even_when_its_data_key_is_wrapped_for_another():
+    elsewhere = context(row_id="other")
+    envelope = Envelope.parse(seal(Secret(SECRET), context(), keyring=RING))
+    data_key, _ = unwrap(envelope, RING.primary, context())
+    moved = replace(envelope, wrapped=RING.primary.wrap(data_key, elsewhere))
+    assert refusal(bytes(moved), elsewhere).reason is Reason.NOT_AUTHENTIC
 
 
 def test_every_flipped_bit_is_a_typed_failure():
