@@ -1,0 +1,89 @@
+"""A real Chromium in front of the site, over TCP.
+
+Every page fails its test if the browser complains of anything: a script error, a request that
+fails, a breach of the Content-Security-Policy.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+HOW_TO = "No Chromium found: install it (apt install chromium) or set CHROMIUM to its path."
+
+#: Opens a page in a browser of its own; pass a signed-in `Client` to be that person.
+OpenPage = Callable[..., Page]
+
+
+def chromium() -> str | None:
+    for candidate in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser"):
+        if candidate and (found := shutil.which(candidate)):
+            return found
+    chrome = shutil.which("google-chrome")
+    return chrome if chrome and Path(chrome).exists() else None
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(HOW_TO)
+        pytest.skip(HOW_TO)
+    # Playwright's loop runs in this thread, where the tests use the database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def open_page(browser: Browser, live_server) -> Iterator[OpenPage]:
+    """Opens pages, each in a fresh browser: `open_page()`, `open_page(owner_client)`,
+    `open_page(viewport={"width": 390, "height": 844}, color_scheme="dark")`.
+    """
+    cache.clear()
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            complaints.append(message.text)
+
+    def open_one(client: Client | None = None, **options: Any) -> Page:  # Any: Playwright's.
+        context = browser.new_context(
+            base_url=live_server.url,
+            **{"viewport": {"width": 1280, "height": 800}, **options},
+        )
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        if client is not None:
+            name = settings.SESSION_COOKIE_NAME
+            context.add_cookies(
+                [{"name": name, "value": client.cookies[name].value, "url": live_server.url}]
+            )
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    cache.clear()
+    assert not complaints
+
+
+@pytest.fixture
+def page(open_page: OpenPage) -> Page:
+    """A visitor's page, signed out, 1280 pixels wide."""
+    return open_page()
