@@ -50,6 +50,7 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
             if on
             else f"The {name} key is off: no call uses it until you switch it on.",
         )
+    key.refresh_from_db()
     return answer_with_key(request, key_row(key, Pages(slug)))
 
 

@@ -1,6 +1,7 @@
 """What every view of these pages begins and ends with."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 from uuid import UUID
@@ -13,13 +14,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from byok.actions import KeyGone
 from byok.forms import ReminderForm
 from byok.models import KeyTest, ProviderKey
-from byok.views.rows import KeyRow, Pages, key_rows
+from byok.views.rows import KeyRow, Pages, key_rows, models_of
 from orgs.access import account_or_404, recent_login_required
 from orgs.models import Account, AuditEvent
 from orgs.permissions import Permission
 from orgs.requests import SignedInRequest, path_on_screen
 
-TESTS_SHOWN = 5
 EVENTS_SHOWN = 8
 
 P = ParamSpec("P")
@@ -35,7 +35,7 @@ def page(
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
             return view(cast("SignedInRequest", request), *args, **kwargs)
-        except KeyGone:
+        except (KeyGone, ProviderKey.DoesNotExist):
             raise Http404 from None
 
     return guarded
@@ -84,7 +84,9 @@ def answer_with_key(request: SignedInRequest, shown: KeyRow) -> HttpResponse:
     if request.htmx and request.htmx.target == "about":
         return render(request, "byok/details.html#about", details_context(shown))
     if request.htmx and request.htmx.target:
-        return render(request, "byok/keys.html#row", {"row": shown})
+        provider = shown.key.provider
+        row = replace(shown, models=models_of([provider])[provider])
+        return render(request, "byok/keys.html#changed_row", {"row": row})
     return redirect(f"{shown.pages.keys}#key-{shown.key.pk}")
 
 
@@ -98,9 +100,6 @@ def details_context(shown: KeyRow, form: ReminderForm | None = None) -> dict[str
         "row": shown,
         "pages": shown.pages,
         "form": form or ReminderForm(initial={"remind_on": key.remind_on}),
-        "tests": KeyTest.objects.filter(key=key)
-        .select_related("requested_by")
-        .order_by("-created_at")[:TESTS_SHOWN],
         "events": events.newest_first()[:EVENTS_SHOWN],
     }
 

@@ -1,15 +1,16 @@
 """A provider key as the pages tell it: its name, how it is doing, its models and its addresses."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
-from byok.actions import NOT_QUEUED, KeyGone
+from byok.actions import NOT_QUEUED
 from byok.key_tests import EXPIRED, REPLACED, TIMED_OUT, UNREACHABLE, UNREADABLE, UNSUPPORTED
 from byok.models import CatalogModel, KeyTest, Offering, ProviderKey
 from byok.providers import PROVIDERS
@@ -19,6 +20,7 @@ from orgs.models import Account
 
 #: A page asks this long for the result of a test; after that a person has to.
 PATIENCE = timedelta(seconds=25)
+TESTS_SHOWN = 5
 
 Health = ProviderKey.Health
 
@@ -73,14 +75,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key on a page. `test` is the latest one of the secret that is stored now."""
+    """A key on a page, with its latest tests, the last one first."""
 
     key: ProviderKey
     pages: Pages
-    models: list[CatalogModel]
-    test: KeyTest | None
+    tests: Sequence[KeyTest] | QuerySet[KeyTest]
     readable: bool
-    fresh: bool
+    models: Sequence[CatalogModel] = ()
+    fresh: bool = False
 
     @property
     def id(self) -> str:
@@ -94,6 +96,12 @@ class KeyRow:
     def supported(self) -> bool:
         """Whether the provider is still one MegaBrain knows how to call."""
         return self.key.provider in PROVIDERS
+
+    @property
+    def test(self) -> KeyTest | None:
+        """The last test, if it was one of the secret that is stored now."""
+        test = next(iter(self.tests), None)
+        return test if test is not None and test.created_at >= self.key.secret_changed_at else None
 
     @property
     def testing(self) -> bool:
@@ -188,16 +196,31 @@ def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
 
     `fresh` is the id of the key that was saved just now.
     """
-    rows = _rows(ProviderKey.objects.for_account(account), pages, fresh)
+    keys = ProviderKey.objects.for_account(account)
+    newest = KeyTest.objects.filter(key=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
+    tests = KeyTest.objects.filter(pk__in=keys.values_list(Subquery(newest)))
+    latest: dict[UUID, list[KeyTest]] = defaultdict(list)
+    for test in tests:
+        latest[test.key_id].append(test)
+    models = models_of({key.provider for key in keys})
+    rows = [
+        KeyRow(
+            key,
+            pages,
+            latest[key.pk],
+            _readable(key),
+            models[key.provider],
+            fresh=str(key.pk) == fresh,
+        )
+        for key in keys
+    ]
     return sorted(rows, key=lambda row: row.name.lower())
 
 
 def key_row(key: ProviderKey, pages: Pages) -> KeyRow:
-    """One key as it is in the database now; raises `KeyGone` if it is no longer there."""
-    rows = _rows(ProviderKey.objects.filter(pk=key.pk).select_related("created_by"), pages)
-    if not rows:
-        raise KeyGone
-    return rows[0]
+    """One key with its latest tests, without its models."""
+    latest = key.tests.select_related("requested_by").order_by("-created_at")
+    return KeyRow(key, pages, latest[:TESTS_SHOWN], _readable(key))
 
 
 def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
@@ -209,28 +232,6 @@ def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
     return defaultdict(
         list, {provider: list(models.values()) for provider, models in found.items()}
     )
-
-
-def _rows(keys: QuerySet[ProviderKey], pages: Pages, fresh: str = "") -> list[KeyRow]:
-    newest = KeyTest.objects.filter(key=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
-    tests = KeyTest.objects.filter(pk__in=keys.values_list(Subquery(newest)))
-    latest = {test.key_id: test for test in tests}
-    models = models_of({key.provider for key in keys})
-    return [
-        KeyRow(
-            key,
-            pages,
-            models[key.provider],
-            _of_this_secret(latest.get(key.pk), key),
-            _readable(key),
-            fresh=str(key.pk) == fresh,
-        )
-        for key in keys
-    ]
-
-
-def _of_this_secret(test: KeyTest | None, key: ProviderKey) -> KeyTest | None:
-    return test if test is not None and test.created_at >= key.secret_changed_at else None
 
 
 def _readable(key: ProviderKey) -> bool:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -81,10 +82,10 @@ def test_an_update_that_meets_a_delete_never_brings_the_key_back(owner):
     for _ in range(ROUNDS):
         key = add(owner, "old-" + "0" * 30)
         updated, deleted = at_once(
-            lambda key=key: update_key(
-                actor=owner, key=key, secret=Secret("new-" + "1" * 30), origin=ORIGIN
+            partial(
+                update_key, actor=owner, key=key, secret=Secret("new-" + "1" * 30), origin=ORIGIN
             ),
-            lambda key=key: delete_key(actor=owner, key=key, origin=ORIGIN),
+            partial(delete_key, actor=owner, key=key, origin=ORIGIN),
         )
         assert deleted is None
         assert isinstance(updated, ProviderKey | KeyGone)
@@ -97,7 +98,7 @@ def test_of_two_deletes_one_is_told(owner):
     for _ in range(ROUNDS):
         key = add(owner, "old-" + "0" * 30)
         results = at_once(
-            *[lambda key=key: delete_key(actor=owner, key=key, origin=ORIGIN)] * 2,
+            *[partial(delete_key, actor=owner, key=key, origin=ORIGIN)] * 2,
         )
         assert sorted(map(type, results), key=str) == sorted([type(None), KeyGone], key=str)
         deleted = AuditEvent.objects.filter(event="byok.key.deleted", target_id=str(key.pk))
@@ -110,9 +111,7 @@ def test_two_updates_leave_one_of_the_secrets_with_its_own_fingerprint(owner):
         texts = ["first-" + "1" * 30, "second-" + "2" * 30]
         at_once(
             *(
-                lambda text=text: update_key(
-                    actor=owner, key=key, secret=Secret(text), origin=ORIGIN
-                )
+                partial(update_key, actor=owner, key=key, secret=Secret(text), origin=ORIGIN)
                 for text in texts
             )
         )
