@@ -1,0 +1,214 @@
+"""The seam between the relay and a wire format.
+
+A dialect does no I/O. It says what routing must know of a request body and writes that body for a
+provider; it follows the events of an answer, forwarding their bytes as they came; and it words
+errors so that its callers' SDKs understand them. Until translation is built, the dialect spoken
+upstream is the caller's own.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import msgspec
+
+from byok.providers.base import Endpoint, Provider
+from megabrain.gateway import sse
+from megabrain.gateway.metering import Usage
+from megabrain.gateway.errors import Problem
+
+Fields = dict[str, msgspec.Raw]
+
+_FIELDS = msgspec.json.Decoder(Fields)
+_ENCODER = msgspec.json.Encoder()
+_WORD = msgspec.json.Decoder(str)
+_FLAG = msgspec.json.Decoder(bool | None)
+
+MAX_DEPTH = 64
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_ONE_KIND_OF_BRACKET = bytes.maketrans(b"{}", b"[]")
+
+
+class Unreadable(ValueError):
+    """Routing cannot make sense of the body; the message says what is wrong with which field."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(slots=True)
+class Ask:
+    """What a request body asks for. `fields` are its top-level values, undecoded.
+
+    A repeated field counts once, as its last value, and only that goes on: nobody downstream can
+    read another model out of the body than the one that was checked here.
+    """
+
+    fields: Fields
+    model: str
+    stream: bool
+    wants_usage: bool = True
+    size: int = 0
+
+
+class Dialect(ABC):
+    """One wire format at one endpoint."""
+
+    endpoint: Endpoint
+    #: The fields that an answer in one piece has; an error in a 200 has none of them.
+    answer_fields: tuple[str, ...]
+
+    def read(self, body: bytes) -> Ask:
+        """What the body asks for. Raises Unreadable."""
+        fields = read_fields(body)
+        return Ask(fields, _model(fields), _stream(fields), size=len(body))
+
+    def write(self, ask: Ask, upstream_model: str, provider: Provider) -> bytes:
+        """The body for `provider`: what was sent, with the model's name as it is known there."""
+        fields = ask.fields
+        fields["model"] = msgspec.Raw(_ENCODER.encode(upstream_model))
+        return _ENCODER.encode(fields)
+
+    @abstractmethod
+    def error(self, problem: Problem, request_id: str) -> bytes:
+        """The body of an error answer."""
+
+    def status(self, problem: Problem) -> int:
+        return problem.status(self.endpoint)
+
+    @abstractmethod
+    def usage(self, answer: bytes) -> Usage | None:
+        """What an answer in one piece says it used."""
+
+    @abstractmethod
+    def events(self, ask: Ask) -> "Events":
+        """A follower of the stream that answers `ask`."""
+
+    def sound(self, answer: bytes) -> bool:
+        """Whether a 200's body is an answer, and not an error or something else in disguise."""
+        try:
+            fields = _FIELDS.decode(answer)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        error = fields.get("error")
+        failed = error is not None and bytes(error) != b"null"
+        return not failed and any(name in fields for name in self.answer_fields)
+
+
+class Events(ABC):
+    """The events of one answer on their way to the caller.
+
+    Blocks of complete events go in; what is to be sent comes out. A block that holds nothing to be
+    read is forwarded as it is, after a few searches of its bytes; only the others are parsed.
+    """
+
+    __slots__ = ("error", "finished", "seen", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        #: The terminal event has been forwarded; nothing may follow it.
+        self.finished = False
+        #: The data of an error event. It is not forwarded: what it says is ours to word.
+        self.error: bytes | None = None
+        #: Events with data so far, about one for each token.
+        self.seen = 0
+
+    def forward(self, block: bytes) -> bytes:
+        """What of this block goes to the caller: all of it, but for the reasons above."""
+        if self.finished or self.error is not None:
+            return b""
+        if self.plain(block):
+            self.seen += block.count(b"\n\n")
+            return block
+        out = []
+        for raw in sse.split(block):
+            event = sse.Event.parse(raw)
+            if event is None or not event.data:
+                # A comment. Before the first event it would be taken for the answer's beginning.
+                if self.seen:
+                    out.append(raw)
+                continue
+            self.seen += 1
+            out.append(self.read(event, raw))
+            if self.finished or self.error is not None:
+                break
+        return b"".join(out)
+
+    @abstractmethod
+    def plain(self, block: bytes) -> bool:
+        """Whether the block can go on unread. Never true for one that must be read."""
+
+    @abstractmethod
+    def read(self, event: sse.Event, raw: bytes) -> bytes:
+        """Take note of one event; returns what is forwarded of it, usually its own bytes."""
+
+    @abstractmethod
+    def ending(self) -> bytes | None:
+        """What is missing at the end of the stream, or None when it broke off unfinished."""
+
+    @abstractmethod
+    def keep_alive(self) -> bytes:
+        """What may be sent now to say that the answer is still coming; b"" for nothing."""
+
+    @abstractmethod
+    def failure(self, problem: Problem) -> bytes:
+        """The event that ends a stream which cannot go on."""
+
+
+def read_fields(body: bytes) -> Fields:
+    """The top-level fields of a JSON object. Raises Unreadable."""
+    try:
+        fields = _FIELDS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"The body must be a JSON object: {error}.") from None
+    except RecursionError:
+        raise Unreadable(_TOO_DEEP) from None
+    if too_deep(body):
+        raise Unreadable(_TOO_DEEP)
+    return fields
+
+
+_TOO_DEEP = f"The body is nested more than {MAX_DEPTH} levels deep."
+
+
+def too_deep(body: bytes) -> bool:
+    """Whether valid JSON is nested more than MAX_DEPTH levels."""
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return False
+    # Without its escapes, a quotation mark begins or ends a string. Without its strings, what
+    # is left are the brackets, of which each round takes the innermost away.
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    quoted = bare.translate(_ONE_KIND_OF_BRACKET, _NOT_STRUCTURE)
+    brackets = b"".join(quoted.split(b'"')[::2])
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def _model(fields: Fields) -> str:
+    if "model" not in fields:
+        raise Unreadable("The field model is missing: name a model, as in GET /v1/models.", "model")
+    try:
+        return _WORD.decode(fields["model"])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Unreadable("The field model must be a string.", "model") from None
+
+
+def _stream(fields: Fields) -> bool:
+    if "stream" not in fields:
+        return False
+    try:
+        return bool(_FLAG.decode(fields["stream"]))
+    except msgspec.DecodeError:
+        raise Unreadable("The field stream must be true or false.", "stream") from None
+
+
+def decoded(text: str) -> dict[str, object] | None:
+    """The JSON object in an event's data, or None when it holds none."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

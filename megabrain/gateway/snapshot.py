@@ -1,0 +1,356 @@
+"""What the hot path knows without asking the database: tokens, provider keys, the catalogue.
+
+Entries are loaded in threads, at most once at a time, and dropped when somebody announces a change
+(`orgs.changes`). Whether or not a word of it arrives, none is used for longer than FRESH_SECONDS
+after its loading began: that is how long a revoked token or a disabled key can still serve. While
+the database is down, fresh entries serve; whoever needs another one gets `SnapshotUnavailable`.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Barrier
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+
+from byok.catalogue import spellings
+from byok.fields import Sealed
+from byok.models import CatalogModel, Offering, Price, ProviderKey
+from byok.providers import PROVIDERS
+from byok.providers.base import Endpoint
+from byok.vault.errors import Reason
+from orgs import changes
+from orgs.models import ApiToken
+
+FRESH_SECONDS = 5.0
+#: An entry in use is loaded again before it expires, so that no request has to wait for it.
+REFRESH_SECONDS = 3.0
+THREADS = 4
+MAX_CALLERS = 50_000
+MAX_STRANGERS = 10_000
+MAX_ACCOUNTS = 50_000
+
+log = structlog.get_logger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class SnapshotUnavailable(Exception):
+    """The database cannot be asked, and what is remembered of it is too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is. `allowed_models` None means all."""
+
+    token_id: UUID
+    user_id: UUID
+    account_id: UUID
+    allowed_models: frozenset[str] | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A provider key of an account, sealed. `trouble` says why it cannot be opened."""
+
+    id: UUID
+    account_id: UUID
+    provider: str
+    sealed: Sealed
+    enabled: bool
+    created_at: datetime
+    secret_changed_at: datetime
+    health: str
+    health_code: str
+    health_at: datetime | None
+    trouble: Reason | None
+
+    @property
+    def shown(self) -> str:
+        """The beginning of its id, as the key's page and the receipts show it."""
+        return str(self.id)[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A provider serves a model under this id, at these endpoints and prices."""
+
+    provider: str
+    upstream_id: str
+    endpoints: frozenset[Endpoint]
+    prices: tuple[Price, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    id: str
+    name: str
+    context: int | None
+    max_output: int | None
+    capabilities: tuple[str, ...]
+    created: int
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All models, by id, and every spelling by which one is asked for."""
+
+    models: dict[str, Model]
+    known: dict[str, str]
+    loaded_at: float
+
+    def find(self, name: str) -> Model | None:
+        found = self.known.get(name) or self.known.get(name.strip().lower())
+        return self.models.get(found) if found else None
+
+
+@dataclass(slots=True)
+class Entry(Generic[V]):
+    value: V
+    since: float
+
+
+class Cache(Generic[K, V]):
+    """Values by key, each loaded by one thread at a time, the longest unused forgotten first."""
+
+    def __init__(self, load: Callable[[K], V], pool: ThreadPoolExecutor, size: int) -> None:
+        self._load = load
+        self._pool = pool
+        self._size = size
+        self._entries: OrderedDict[K, Entry[V]] = OrderedDict()
+        self._loading: dict[K, asyncio.Future[V]] = {}
+
+    def fresh(self, key: K) -> Entry[V] | None:
+        """The entry if it may be used. One that is getting old is loaded anew meanwhile."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        age = time.monotonic() - entry.since
+        if age >= FRESH_SECONDS:
+            return None
+        if age >= REFRESH_SECONDS and key not in self._loading:
+            self._begin(key)
+        return entry
+
+    async def get(self, key: K) -> V:
+        """The value. Raises SnapshotUnavailable when it cannot be known."""
+        entry = self.fresh(key)
+        if entry is not None:
+            return entry.value
+        # Shielded: others may wait for the same, whatever becomes of this request.
+        return await asyncio.shield(self._loading.get(key) or self._begin(key))
+
+    def forget(self, key: K) -> None:
+        """The value has changed. One being loaded just now may be the old one: it is not kept."""
+        self._entries.pop(key, None)
+        self._loading.pop(key, None)
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._loading.clear()
+
+    def drop(self, unwanted: Callable[[V], bool]) -> None:
+        """Forget every value of which this is true, and whatever is being loaded."""
+        for key in [key for key, entry in self._entries.items() if unwanted(entry.value)]:
+            del self._entries[key]
+        self._loading.clear()
+
+    def _begin(self, key: K) -> asyncio.Future[V]:
+        future = asyncio.ensure_future(self._fetch(key))
+        self._loading[key] = future
+        future.add_done_callback(_seen)
+        return future
+
+    async def _fetch(self, key: K) -> V:
+        since = time.monotonic()
+        this = asyncio.current_task()
+        try:
+            value = await asyncio.get_running_loop().run_in_executor(
+                self._pool, _with_database, self._load, key
+            )
+        except (DatabaseError, InterfaceError, OSError) as error:
+            log.warning("snapshot.database_down", error=type(error).__name__)
+            raise SnapshotUnavailable from None
+        finally:
+            current = self._loading.get(key) is this
+            if current:
+                del self._loading[key]
+        if current:
+            self._entries[key] = Entry(value, since)
+            self._entries.move_to_end(key)
+            if len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+        return value
+
+
+class Snapshot:
+    """The memory of one process. Lives on one event loop; `changed` alone may come from threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshot")
+        self._openable: OrderedDict[bytes, Reason | None] = OrderedDict()
+        self.callers: Cache[str, Caller | None] = Cache(load_caller, self._pool, MAX_CALLERS)
+        # Unknown tokens have a memory of their own, or trying many would push out the known.
+        self.strangers: OrderedDict[str, float] = OrderedDict()
+        self.keys: Cache[UUID, tuple[Key, ...]] = Cache(load_keys, self._pool, MAX_ACCOUNTS)
+        self.catalogue: Cache[None, Catalogue] = Cache(load_catalogue, self._pool, 1)
+        self._unsubscribe = changes.subscribe(self._changed)
+
+    async def caller(self, digest: str) -> Caller | None:
+        """Who has the token of this digest, or None for nobody."""
+        refused = self.strangers.get(digest)
+        if refused is not None and time.monotonic() - refused < FRESH_SECONDS:
+            return None
+        since = time.monotonic()
+        caller = await self.callers.get(digest)
+        if caller is None:
+            self.callers.forget(digest)
+            self.strangers[digest] = since
+            self.strangers.move_to_end(digest)
+            if len(self.strangers) > MAX_STRANGERS:
+                self.strangers.popitem(last=False)
+        return caller
+
+    async def run(self, work: Callable[..., V], *arguments: Any) -> V:  # Any: the work's own.
+        """Run `work`, which may use the database, in a thread. Raises SnapshotUnavailable."""
+        try:
+            return await self._loop.run_in_executor(self._pool, _with_database, work, *arguments)
+        except (DatabaseError, InterfaceError, OSError) as error:
+            log.warning("snapshot.database_down", error=type(error).__name__)
+            raise SnapshotUnavailable from None
+
+    def close(self) -> None:
+        """Stop listening, and end the threads and their connections."""
+        self._unsubscribe()
+        barrier = Barrier(THREADS)
+
+        def close_connections() -> None:
+            barrier.wait(5)
+            connections.close_all()
+
+        for _ in range(THREADS):
+            self._pool.submit(close_connections)
+        self._pool.shutdown()
+
+    def _changed(self, kind: str, changed: str) -> None:
+        """Called by whichever thread heard of it."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._forget, kind, changed)
+
+    def _forget(self, kind: str, changed: str) -> None:
+        if kind == "catalogue":
+            # Also said when word may have been missed, so that nothing is certain any more.
+            self.catalogue.clear()
+            self.keys.clear()
+            self.callers.clear()
+            self.strangers.clear()
+        elif kind == "token":
+            # A new token may have been tried before it was announced here.
+            self.strangers.clear()
+            self.callers.drop(lambda caller: caller is None or str(caller.token_id) == changed)
+        else:
+            account = UUID(changed)
+            self.keys.forget(account)
+            self.callers.drop(lambda caller: caller is None or caller.account_id == account)
+
+
+def _seen(future: "asyncio.Future[Any]") -> None:
+    """Nobody may be waiting for a background load; its failure has been logged."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _with_database(work: Callable[..., V], *arguments: Any) -> V:  # Any: the work's own.
+    """Run in a thread of ours: Django leaves the care of its connections to whoever made it."""
+    close_old_connections()
+    try:
+        return work(*arguments)
+    finally:
+        close_old_connections()
+
+
+# Loading, in threads ---------------------------------------------------------------------------
+
+
+def load_caller(digest: str) -> Caller | None:
+    token = ApiToken.objects.usable().filter(digest=digest).first()
+    if token is None:
+        return None
+    allowed = token.allowed_models
+    return Caller(
+        token_id=token.pk,
+        user_id=token.user_id,
+        account_id=token.account_id,
+        allowed_models=None if allowed is None else frozenset(allowed),
+        expires_at=token.expires_at,
+    )
+
+
+def load_keys(account_id: UUID) -> tuple[Key, ...]:
+    """All keys of the account, in the order they were added."""
+    rows = ProviderKey.objects.filter(account_id=account_id).order_by("created_at", "id")
+    return tuple(_key(row) for row in rows)
+
+
+def _key(row: ProviderKey) -> Key:
+    assert isinstance(row.secret, Sealed)
+    return Key(
+        id=row.pk,
+        account_id=row.account_id,
+        provider=row.provider,
+        sealed=row.secret,
+        enabled=row.enabled,
+        created_at=row.created_at,
+        secret_changed_at=row.secret_changed_at,
+        health=row.health,
+        health_code=row.health_code,
+        health_at=row.health_at,
+        trouble=row.secret.trouble() if row.enabled else None,
+    )
+
+
+def load_catalogue(_: None) -> Catalogue:
+    prices: dict[int, list[Price]] = {}
+    for price in Price.objects.all():
+        prices.setdefault(price.offering_id, []).append(price)
+    offers: dict[str, list[Offer]] = {}
+    for row in Offering.objects.routable().filter(direct=False).order_by("provider", "pk"):
+        provider = PROVIDERS.get(row.provider)
+        if provider is None:
+            continue
+        endpoints = frozenset(provider.endpoints)
+        if row.endpoints is not None:
+            endpoints &= frozenset(row.endpoints)
+        offer = Offer(row.provider, row.upstream_id, endpoints, tuple(prices.get(row.pk, ())))
+        offers.setdefault(row.model_id, []).append(offer)
+    rows = [row for row in CatalogModel.objects.all() if row.pk in offers]
+    return Catalogue(
+        models={row.pk: _model(row, tuple(offers[row.pk])) for row in rows},
+        known=spellings((row.pk, row.aliases) for row in rows),
+        loaded_at=time.time(),
+    )
+
+
+def _model(row: CatalogModel, offers: tuple[Offer, ...]) -> Model:
+    released = row.released_on
+    created = datetime(released.year, released.month, released.day) if released else None  # noqa: DTZ001
+    return Model(
+        id=row.pk,
+        name=row.name,
+        context=row.context,
+        max_output=row.max_output,
+        capabilities=tuple(row.capabilities),
+        created=int(created.timestamp()) if created else 0,
+        offers=offers,
+    )
