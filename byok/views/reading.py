@@ -95,6 +95,6 @@ def _matches(model: CatalogModel, words: list[str]) -> bool:
 
 def _ask_again(request: SignedInRequest, shown: KeyRow) -> HttpResponse:
     """Only the part that asks is replaced, so that nothing on the screen moves while one waits."""
-    answer = render(request, "byok/keys.html#poll", {"row": shown})
+    answer = render(request, "byok/health.html#poll", {"row": shown})
     answer["HX-Retarget"] = f"#poll-{shown.key.pk}"
     return answer

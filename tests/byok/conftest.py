@@ -50,4 +50,5 @@ def by_htmx(target: str = "dialogs", on: str = "/account/byok/") -> dict[str, st
 
 def text_of(response: HttpResponse) -> str:
     """What a reader sees of an answer: its text without tags, on one line."""
-    return " ".join(html.unescape(strip_tags(response.content.decode())).split())
+    content = response.content.decode().replace("</dt>", " ")
+    return " ".join(html.unescape(strip_tags(content)).split())
