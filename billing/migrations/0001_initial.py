@@ -5,47 +5,83 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('request_id', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('account_id', models.UUIDField()),
-                ('user_id', models.UUIDField(blank=True, null=True)),
-                ('token_id', models.UUIDField(blank=True, null=True)),
-                ('endpoint', models.CharField(max_length=40)),
-                ('streamed', models.BooleanField(default=False)),
-                ('model', models.CharField(blank=True, max_length=200)),
-                ('upstream_model', models.CharField(blank=True, max_length=200)),
-                ('provider', models.CharField(blank=True, max_length=40)),
-                ('provider_key_id', models.UUIDField(blank=True, null=True)),
-                ('payer', models.CharField(choices=[('byok', 'Your provider key'), ('balance', 'Balance'), ('none', 'Nobody')], default='none', max_length=10)),
-                ('status', models.PositiveSmallIntegerField()),
-                ('outcome', models.CharField(help_text='"ok", or the code of the error.', max_length=40)),
-                ('attempts', models.JSONField(default=list, help_text='In order: provider, key, outcome, status, milliseconds.')),
-                ('input_tokens', models.PositiveBigIntegerField(default=0)),
-                ('cache_read_tokens', models.PositiveBigIntegerField(default=0)),
-                ('cache_write_tokens', models.PositiveBigIntegerField(default=0)),
-                ('output_tokens', models.PositiveBigIntegerField(default=0)),
-                ('reasoning_tokens', models.PositiveBigIntegerField(default=0)),
-                ('usage_source', models.CharField(choices=[('provider', 'Reported by the provider'), ('estimate', 'Estimated'), ('none', 'Nothing used')], default='none', max_length=10)),
-                ('charged_micros', models.PositiveBigIntegerField(default=0)),
-                ('market_micros', models.PositiveBigIntegerField(default=0)),
-                ('latency_ms', models.PositiveIntegerField()),
-                ('first_byte_ms', models.PositiveIntegerField(blank=True, null=True)),
-                ('overhead_us', models.PositiveIntegerField(blank=True, null=True)),
-                ('client', models.CharField(blank=True, max_length=120)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("request_id", models.UUIDField(default=uuid.uuid4, unique=True)),
+                ("account_id", models.UUIDField()),
+                ("user_id", models.UUIDField(blank=True, null=True)),
+                ("token_id", models.UUIDField(blank=True, null=True)),
+                ("endpoint", models.CharField(max_length=40)),
+                ("streamed", models.BooleanField(default=False)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("upstream_model", models.CharField(blank=True, max_length=200)),
+                ("provider", models.CharField(blank=True, max_length=40)),
+                ("provider_key_id", models.UUIDField(blank=True, null=True)),
+                (
+                    "payer",
+                    models.CharField(
+                        choices=[
+                            ("byok", "Your provider key"),
+                            ("balance", "Balance"),
+                            ("none", "Nobody"),
+                        ],
+                        default="none",
+                        max_length=10,
+                    ),
+                ),
+                ("status", models.PositiveSmallIntegerField()),
+                (
+                    "outcome",
+                    models.CharField(help_text='"ok", or the code of the error.', max_length=40),
+                ),
+                (
+                    "attempts",
+                    models.JSONField(
+                        default=list,
+                        help_text="In order: provider, key, outcome, status, milliseconds.",
+                    ),
+                ),
+                ("input_tokens", models.PositiveBigIntegerField(default=0)),
+                ("cache_read_tokens", models.PositiveBigIntegerField(default=0)),
+                ("cache_write_tokens", models.PositiveBigIntegerField(default=0)),
+                ("output_tokens", models.PositiveBigIntegerField(default=0)),
+                ("reasoning_tokens", models.PositiveBigIntegerField(default=0)),
+                (
+                    "usage_source",
+                    models.CharField(
+                        choices=[
+                            ("provider", "Reported by the provider"),
+                            ("estimate", "Estimated"),
+                            ("none", "Nothing used"),
+                        ],
+                        default="none",
+                        max_length=10,
+                    ),
+                ),
+                ("charged_micros", models.PositiveBigIntegerField(default=0)),
+                ("market_micros", models.PositiveBigIntegerField(default=0)),
+                ("latency_ms", models.PositiveIntegerField()),
+                ("first_byte_ms", models.PositiveIntegerField(blank=True, null=True)),
+                ("overhead_us", models.PositiveIntegerField(blank=True, null=True)),
+                ("client", models.CharField(blank=True, max_length=120)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['account_id', '-created_at'], name='billing_usage_by_account'), models.Index(fields=['provider_key_id', '-created_at'], name='billing_usage_by_key')],
+                "indexes": [
+                    models.Index(
+                        fields=["account_id", "-created_at"], name="billing_usage_by_account"
+                    ),
+                    models.Index(
+                        fields=["provider_key_id", "-created_at"], name="billing_usage_by_key"
+                    ),
+                ],
             },
         ),
     ]

@@ -9,128 +9,277 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('orgs', '0001_initial'),
+        ("orgs", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CatalogModel',
+            name="CatalogModel",
             fields=[
-                ('id', models.CharField(max_length=120, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120)),
-                ('context', models.PositiveIntegerField(blank=True, help_text='Tokens.', null=True)),
-                ('max_output', models.PositiveIntegerField(blank=True, help_text='Tokens.', null=True)),
-                ('capabilities', models.JSONField(default=list, help_text='Such as "tools", "vision".')),
-                ('aliases', models.JSONField(default=list, help_text='Other ids that callers send for it.')),
-                ('released_on', models.DateField(blank=True, null=True)),
+                ("id", models.CharField(max_length=120, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "context",
+                    models.PositiveIntegerField(blank=True, help_text="Tokens.", null=True),
+                ),
+                (
+                    "max_output",
+                    models.PositiveIntegerField(blank=True, help_text="Tokens.", null=True),
+                ),
+                (
+                    "capabilities",
+                    models.JSONField(default=list, help_text='Such as "tools", "vision".'),
+                ),
+                (
+                    "aliases",
+                    models.JSONField(default=list, help_text="Other ids that callers send for it."),
+                ),
+                ("released_on", models.DateField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='VaultKey',
+            name="VaultKey",
             fields=[
-                ('key_id', models.CharField(max_length=32, primary_key=True, serialize=False)),
-                ('check_value', models.BinaryField(max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("key_id", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ("check_value", models.BinaryField(max_length=64)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Offering',
+            name="Offering",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider', models.CharField(max_length=40)),
-                ('upstream_id', models.CharField(max_length=200)),
-                ('direct', models.BooleanField(default=False)),
-                ('enabled', models.BooleanField(default=True)),
-                ('endpoints', models.JSONField(blank=True, help_text="Endpoints it is limited to; null means the provider's.", null=True)),
-                ('source', models.CharField(default='bundled', max_length=20)),
-                ('last_seen_at', models.DateTimeField(blank=True, null=True)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='offerings', to='byok.catalogmodel')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("provider", models.CharField(max_length=40)),
+                ("upstream_id", models.CharField(max_length=200)),
+                ("direct", models.BooleanField(default=False)),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "endpoints",
+                    models.JSONField(
+                        blank=True,
+                        help_text="Endpoints it is limited to; null means the provider's.",
+                        null=True,
+                    ),
+                ),
+                ("source", models.CharField(default="bundled", max_length=20)),
+                ("last_seen_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="offerings",
+                        to="byok.catalogmodel",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('starts_at', models.DateTimeField()),
-                ('above_tokens', models.PositiveIntegerField(default=0, help_text='Applies to prompts longer than this.')),
-                ('hours', models.JSONField(blank=True, help_text='Days and UTC hours it is limited to; null means always.', null=True)),
-                ('input', models.PositiveBigIntegerField()),
-                ('output', models.PositiveBigIntegerField()),
-                ('cache_read', models.PositiveBigIntegerField(blank=True, null=True)),
-                ('cache_write', models.PositiveBigIntegerField(blank=True, null=True)),
-                ('offering', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prices', to='byok.offering')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("starts_at", models.DateTimeField()),
+                (
+                    "above_tokens",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Applies to prompts longer than this."
+                    ),
+                ),
+                (
+                    "hours",
+                    models.JSONField(
+                        blank=True,
+                        help_text="Days and UTC hours it is limited to; null means always.",
+                        null=True,
+                    ),
+                ),
+                ("input", models.PositiveBigIntegerField()),
+                ("output", models.PositiveBigIntegerField()),
+                ("cache_read", models.PositiveBigIntegerField(blank=True, null=True)),
+                ("cache_write", models.PositiveBigIntegerField(blank=True, null=True)),
+                (
+                    "offering",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="prices",
+                        to="byok.offering",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ProviderKey',
+            name="ProviderKey",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('provider', models.CharField(max_length=40)),
-                ('secret', byok.fields.EncryptedField()),
-                ('hint', models.CharField(blank=True, max_length=40)),
-                ('fingerprint', models.CharField(blank=True, max_length=64)),
-                ('enabled', models.BooleanField(default=True)),
-                ('managed_by', models.CharField(blank=True, max_length=40)),
-                ('on_failure', models.CharField(choices=[('error', 'Return the error'), ('balance', 'Use MegaBrain balance')], default='error', max_length=10)),
-                ('remind_on', models.DateField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('secret_changed_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('health', models.CharField(choices=[('untested', 'Never used'), ('works', 'Works'), ('failing', 'Failing'), ('cooling', 'Cooling down')], default='untested', max_length=10)),
-                ('health_code', models.CharField(blank=True, max_length=40)),
-                ('health_message', models.CharField(blank=True, max_length=300)),
-                ('health_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='provider_keys', to='orgs.account')),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("provider", models.CharField(max_length=40)),
+                ("secret", byok.fields.EncryptedField()),
+                ("hint", models.CharField(blank=True, max_length=40)),
+                ("fingerprint", models.CharField(blank=True, max_length=64)),
+                ("enabled", models.BooleanField(default=True)),
+                ("managed_by", models.CharField(blank=True, max_length=40)),
+                (
+                    "on_failure",
+                    models.CharField(
+                        choices=[
+                            ("error", "Return the error"),
+                            ("balance", "Use MegaBrain balance"),
+                        ],
+                        default="error",
+                        max_length=10,
+                    ),
+                ),
+                ("remind_on", models.DateField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("secret_changed_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "health",
+                    models.CharField(
+                        choices=[
+                            ("untested", "Never used"),
+                            ("works", "Works"),
+                            ("failing", "Failing"),
+                            ("cooling", "Cooling down"),
+                        ],
+                        default="untested",
+                        max_length=10,
+                    ),
+                ),
+                ("health_code", models.CharField(blank=True, max_length=40)),
+                ("health_message", models.CharField(blank=True, max_length=300)),
+                ("health_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="provider_keys",
+                        to="orgs.account",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='KeyTest',
+            name="KeyTest",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('passed', 'Passed'), ('failed', 'Failed')], default='queued', max_length=10)),
-                ('code', models.CharField(blank=True, max_length=40)),
-                ('message', models.CharField(blank=True, max_length=500)),
-                ('model', models.CharField(blank=True, max_length=200)),
-                ('latency_ms', models.PositiveIntegerField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('key', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tests', to='byok.providerkey')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("passed", "Passed"),
+                            ("failed", "Failed"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                    ),
+                ),
+                ("code", models.CharField(blank=True, max_length=40)),
+                ("message", models.CharField(blank=True, max_length=500)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("latency_ms", models.PositiveIntegerField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tests",
+                        to="byok.providerkey",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='offering',
-            constraint=models.UniqueConstraint(fields=('provider', 'upstream_id', 'direct'), name='byok_offering_unique'),
+            model_name="offering",
+            constraint=models.UniqueConstraint(
+                fields=("provider", "upstream_id", "direct"), name="byok_offering_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(condition=models.Q(('hours__isnull', True)), fields=('offering', 'starts_at', 'above_tokens'), name='byok_price_one_at_a_time'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("hours__isnull", True)),
+                fields=("offering", "starts_at", "above_tokens"),
+                name="byok_price_one_at_a_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='providerkey',
-            constraint=models.UniqueConstraint(fields=('account', 'provider'), name='byok_providerkey_one_per_provider'),
+            model_name="providerkey",
+            constraint=models.UniqueConstraint(
+                fields=("account", "provider"), name="byok_providerkey_one_per_provider"
+            ),
         ),
         migrations.AddIndex(
-            model_name='keytest',
-            index=models.Index(fields=['key', '-created_at'], name='byok_keytest_by_key'),
+            model_name="keytest",
+            index=models.Index(fields=["key", "-created_at"], name="byok_keytest_by_key"),
         ),
         migrations.AddConstraint(
-            model_name='keytest',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['queued', 'running'])), fields=('key',), name='byok_keytest_one_at_a_time'),
+            model_name="keytest",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["queued", "running"])),
+                fields=("key",),
+                name="byok_keytest_one_at_a_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='keytest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('state__in', ['queued', 'running'])), models.Q(('finished_at__isnull', False), ('state__in', ['passed', 'failed'])), _connector='OR'), name='byok_keytest_finished_iff_ended'),
+            model_name="keytest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("finished_at__isnull", True), ("state__in", ["queued", "running"])),
+                    models.Q(("finished_at__isnull", False), ("state__in", ["passed", "failed"])),
+                    _connector="OR",
+                ),
+                name="byok_keytest_finished_iff_ended",
+            ),
         ),
     ]

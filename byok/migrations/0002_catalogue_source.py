@@ -4,48 +4,83 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('byok', '0001_initial'),
+        ("byok", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CatalogueLoad',
+            name="CatalogueLoad",
             fields=[
-                ('source', models.CharField(choices=[('bundled', 'Ships with MegaBrain'), ('staff', 'Set by staff')], max_length=20, primary_key=True, serialize=False)),
-                ('edition', models.CharField(blank=True, help_text='SHA-256 of the file.', max_length=64)),
-                ('loaded_at', models.DateTimeField(auto_now=True)),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("bundled", "Ships with MegaBrain"), ("staff", "Set by staff")],
+                        max_length=20,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "edition",
+                    models.CharField(blank=True, help_text="SHA-256 of the file.", max_length=64),
+                ),
+                ("loaded_at", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.AddField(
-            model_name='catalogmodel',
-            name='source',
-            field=models.CharField(choices=[('bundled', 'Ships with MegaBrain'), ('staff', 'Set by staff')], default='bundled', max_length=20),
+            model_name="catalogmodel",
+            name="source",
+            field=models.CharField(
+                choices=[("bundled", "Ships with MegaBrain"), ("staff", "Set by staff")],
+                default="bundled",
+                max_length=20,
+            ),
         ),
         migrations.AddField(
-            model_name='offering',
-            name='confidence',
-            field=models.CharField(choices=[('verified', "In the provider's own documents"), ('observed', 'Seen in live answers'), ('reported', 'From other sources'), ('uncertain', 'Uncertain')], default='reported', max_length=10),
+            model_name="offering",
+            name="confidence",
+            field=models.CharField(
+                choices=[
+                    ("verified", "In the provider's own documents"),
+                    ("observed", "Seen in live answers"),
+                    ("reported", "From other sources"),
+                    ("uncertain", "Uncertain"),
+                ],
+                default="reported",
+                max_length=10,
+            ),
         ),
         migrations.AddField(
-            model_name='offering',
-            name='note',
+            model_name="offering",
+            name="note",
             field=models.CharField(blank=True, max_length=300),
         ),
         migrations.AddField(
-            model_name='price',
-            name='source',
-            field=models.CharField(choices=[('bundled', 'Ships with MegaBrain'), ('staff', 'Set by staff')], default='bundled', max_length=20),
+            model_name="price",
+            name="source",
+            field=models.CharField(
+                choices=[("bundled", "Ships with MegaBrain"), ("staff", "Set by staff")],
+                default="bundled",
+                max_length=20,
+            ),
         ),
         migrations.AlterField(
-            model_name='offering',
-            name='source',
-            field=models.CharField(choices=[('bundled', 'Ships with MegaBrain'), ('staff', 'Set by staff')], default='bundled', max_length=20),
+            model_name="offering",
+            name="source",
+            field=models.CharField(
+                choices=[("bundled", "Ships with MegaBrain"), ("staff", "Set by staff")],
+                default="bundled",
+                max_length=20,
+            ),
         ),
         migrations.AlterField(
-            model_name='price',
-            name='hours',
-            field=models.JSONField(blank=True, help_text='Null means always. Otherwise a list of spans in UTC, such as {"days": [1, 2, 3, 4, 5], "from": "01:00", "to": "04:00"}; Monday is 1.', null=True),
+            model_name="price",
+            name="hours",
+            field=models.JSONField(
+                blank=True,
+                help_text='Null means always. Otherwise a list of spans in UTC, such as {"days": [1, 2, 3, 4, 5], "from": "01:00", "to": "04:00"}; Monday is 1.',
+                null=True,
+            ),
         ),
     ]

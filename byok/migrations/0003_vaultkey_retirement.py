@@ -5,30 +5,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('byok', '0002_catalogue_source'),
+        ("byok", "0002_catalogue_source"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='vaultkey',
-            name='reencrypted_up_to',
-            field=models.CharField(blank=True, help_text='Where an unfinished `vault reencrypt` has got to.', max_length=200),
+            model_name="vaultkey",
+            name="reencrypted_up_to",
+            field=models.CharField(
+                blank=True,
+                help_text="Where an unfinished `vault reencrypt` has got to.",
+                max_length=200,
+            ),
         ),
         migrations.AddField(
-            model_name='vaultkey',
-            name='retired_at',
+            model_name="vaultkey",
+            name="retired_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AlterField(
-            model_name='providerkey',
-            name='secret',
-            field=byok.fields.EncryptedField(fingerprint='fingerprint'),
+            model_name="providerkey",
+            name="secret",
+            field=byok.fields.EncryptedField(fingerprint="fingerprint"),
         ),
         migrations.AlterField(
-            model_name='vaultkey',
-            name='check_value',
+            model_name="vaultkey",
+            name="check_value",
             field=models.BinaryField(),
         ),
     ]
