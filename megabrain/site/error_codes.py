@@ -84,7 +84,8 @@ ERROR_CODES = [
         "upstream_unavailable",
         "502, 503 or 504; 529 for Messages",
         "The provider could not be reached, took too long or answered with an error of its own, "
-        "also when tried again.",
+        "also when tried again. Responses callers read server_is_overloaded as its code, because "
+        "Codex gives up sooner at that one.",
         "Try again in a moment. If it stays so, look at the provider's status page.",
     ),
     ErrorCode(
@@ -124,6 +125,18 @@ ERROR_CODES = [
         "404",
         "There is nothing at this address, or no request with this id in your account.",
         "Check the address: it ends in /v1, and your client appends the rest.",
+    ),
+    ErrorCode(
+        "method_not_allowed",
+        "405",
+        "The address exists, but not for this method: a call needs POST, a look-up GET.",
+        "Use the method that the allow header names.",
+    ),
+    ErrorCode(
+        "service_unavailable",
+        "503",
+        "MegaBrain itself cannot serve just now: it is restarting, or a part it needs is away.",
+        "Try again in a few seconds.",
     ),
     ErrorCode(
         "internal_error",

@@ -5,8 +5,9 @@ from django.test import Client
 from django.urls import reverse
 
 from byok.providers import PROVIDERS
+from megabrain.gateway.errors import MANNERS, Code
 from megabrain.site.docs import PAGES
-from megabrain.site.error_codes import ERROR_CODES
+from megabrain.site.error_codes import ERROR_CODES, ErrorCode
 
 pytestmark = pytest.mark.django_db
 
@@ -34,9 +35,16 @@ def test_every_link_inside_leads_somewhere(client: Client, address: str):
 
 
 def test_every_error_code_of_the_gateway_is_documented():
-    from megabrain.gateway.errors import Code
-
     assert {entry.code for entry in ERROR_CODES} == {code.value for code in Code}
+
+
+@pytest.mark.parametrize("entry", ERROR_CODES, ids=lambda entry: entry.code)
+def test_an_entry_names_the_statuses_that_callers_see(entry: ErrorCode):
+    manner = MANNERS[Code(entry.code)]
+    for status in {manner.chat, manner.responses, manner.messages}:
+        assert str(status) in entry.statuses
+    assert ("for Responses" in entry.statuses) == (manner.responses != manner.chat)
+    assert ("for Messages" in entry.statuses) == (manner.messages != manner.chat)
 
 
 def test_each_error_code_has_one_entry_that_can_be_linked_to(client: Client):
