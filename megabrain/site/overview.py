@@ -9,11 +9,13 @@ from django.db.models.functions import TruncDate
 
 from billing.models import UsageRecord
 from megabrain.site.charts import BarChart, bar_chart
+from megabrain.site.error_codes import ERROR_CODES
 from megabrain.site.provider_keys import KeyRow, provider_name
 from megabrain.site.templatetags.figures import compact, money, number, share
 from orgs.models import Account
 
 Payer = UsageRecord.Payer
+CODES = {entry.code for entry in ERROR_CODES}
 
 PERIODS = (7, 30)
 LATEST = 8
@@ -111,6 +113,11 @@ class Call:
     outcome: str
     status: int
     created_at: datetime
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether the outcome is an error code with an entry in the documentation."""
+        return self.outcome in CODES
 
 
 def usage_of(account: Account, *, days: int, today: date) -> list[DayUsage]:

@@ -163,6 +163,14 @@ def test_a_failed_call_links_to_what_its_code_means(owner_client: Client, make_c
     assert f'href="{reverse("docs_page", args=["errors"])}#byok_no_credit"' in page
 
 
+def test_an_outcome_that_is_no_error_code_links_nowhere(owner_client: Client, make_call: MakeCall):
+    make_call()
+    make_call(outcome="client_left", status=200)
+    page = owner_client.get(URL).content.decode()
+    assert "client_left" in page
+    assert "#client_left" not in page
+
+
 def test_markup_in_what_others_sent_is_inert(owner_client: Client, make_call: MakeCall):
     make_call(model="<script>alert(1)</script>", provider='"><img src=x>', outcome="ok")
     page = owner_client.get(URL).content.decode()
