@@ -5,7 +5,7 @@ class VaultKey(models.Model):
     """The register of key-encryption keys this database has been sealed under, by key id.
 
     `check_value` is the vault's root secret sealed under that key: a configured key that opens it
-    is the one meant, and every key in the register opens to the same root. See byok/vault/register.py.
+    is the one meant, and every key in the register opens to the same root (byok/vault/register.py).
     """
 
     key_id = models.CharField(primary_key=True, max_length=32)

@@ -78,7 +78,7 @@ def _forms(secret: Secret) -> set[str]:
     for shift in range(3):
         # The ends of base64 depend on what stands beside the secret.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            texts.append(encode(bytes(shift) + raw).decode()[(0, 2, 3)[shift] :])
+            texts += [encode(bytes(shift) + raw).decode()[(0, 2, 3)[shift] :]]
     return {
         text[start : start + _SLICE] for text in texts for start in range(len(text) - _SLICE + 1)
     }

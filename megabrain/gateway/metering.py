@@ -30,9 +30,7 @@ class Usage:
     estimated: bool = False
 
     @classmethod
-    def inclusive(
-        cls, *, prompt: int, read: int, write: int, output: int, reasoning: int
-    ) -> Self:
+    def inclusive(cls, *, prompt: int, read: int, write: int, output: int, reasoning: int) -> Self:
         """Of an answer whose prompt count includes cached tokens, as OpenAI's dialects do."""
         read = min(read, prompt)
         write = min(write, prompt - read)

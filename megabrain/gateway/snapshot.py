@@ -7,13 +7,14 @@ the database is down, fresh entries serve; whoever needs another one gets `Snaps
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 from threading import Barrier
+from time import monotonic
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -107,7 +108,6 @@ class Catalogue:
 
     models: dict[str, Model]
     known: dict[str, str]
-    loaded_at: float
 
     def find(self, name: str) -> Model | None:
         found = self.known.get(name) or self.known.get(name.strip().lower())
@@ -135,7 +135,7 @@ class Cache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        age = time.monotonic() - entry.since
+        age = monotonic() - entry.since
         if age >= FRESH_SECONDS:
             return None
         if age >= REFRESH_SECONDS and key not in self._loading:
@@ -172,7 +172,7 @@ class Cache(Generic[K, V]):
         return future
 
     async def _fetch(self, key: K) -> V:
-        since = time.monotonic()
+        since = monotonic()
         this = asyncio.current_task()
         try:
             value = await asyncio.get_running_loop().run_in_executor(
@@ -199,7 +199,6 @@ class Snapshot:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshot")
-        self._openable: OrderedDict[bytes, Reason | None] = OrderedDict()
         self.callers: Cache[str, Caller | None] = Cache(load_caller, self._pool, MAX_CALLERS)
         # Unknown tokens have a memory of their own, or trying many would push out the known.
         self.strangers: OrderedDict[str, float] = OrderedDict()
@@ -210,9 +209,9 @@ class Snapshot:
     async def caller(self, digest: str) -> Caller | None:
         """Who has the token of this digest, or None for nobody."""
         refused = self.strangers.get(digest)
-        if refused is not None and time.monotonic() - refused < FRESH_SECONDS:
+        if refused is not None and monotonic() - refused < FRESH_SECONDS:
             return None
-        since = time.monotonic()
+        since = monotonic()
         caller = await self.callers.get(digest)
         if caller is None:
             self.callers.forget(digest)
@@ -245,7 +244,7 @@ class Snapshot:
 
     def _changed(self, kind: str, changed: str) -> None:
         """Called by whichever thread heard of it."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # The loop has just been closed: there is nothing to forget.
             self._loop.call_soon_threadsafe(self._forget, kind, changed)
 
     def _forget(self, kind: str, changed: str) -> None:
@@ -338,13 +337,12 @@ def load_catalogue(_: None) -> Catalogue:
     return Catalogue(
         models={row.pk: _model(row, tuple(offers[row.pk])) for row in rows},
         known=spellings((row.pk, row.aliases) for row in rows),
-        loaded_at=time.time(),
     )
 
 
 def _model(row: CatalogModel, offers: tuple[Offer, ...]) -> Model:
     released = row.released_on
-    created = datetime(released.year, released.month, released.day) if released else None  # noqa: DTZ001
+    created = datetime.combine(released, time(), UTC) if released else None
     return Model(
         id=row.pk,
         name=row.name,

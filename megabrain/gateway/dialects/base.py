@@ -13,8 +13,8 @@ import msgspec
 
 from byok.providers.base import Endpoint, Provider
 from megabrain.gateway import sse
-from megabrain.gateway.metering import Usage
 from megabrain.gateway.errors import Problem
+from megabrain.gateway.metering import Usage
 
 Fields = dict[str, msgspec.Raw]
 
@@ -113,9 +113,13 @@ class Events(ABC):
         #: Events with data so far, about one for each token.
         self.seen = 0
 
+    def over(self) -> bool:
+        """Nothing more of the answer is for the caller."""
+        return self.finished or self.error is not None
+
     def forward(self, block: bytes) -> bytes:
         """What of this block goes to the caller: all of it, but for the reasons above."""
-        if self.finished or self.error is not None:
+        if self.over():
             return b""
         if self.plain(block):
             self.seen += block.count(b"\n\n")
@@ -130,7 +134,7 @@ class Events(ABC):
                 continue
             self.seen += 1
             out.append(self.read(event, raw))
-            if self.finished or self.error is not None:
+            if self.over():
                 break
         return b"".join(out)
 
@@ -205,7 +209,7 @@ def _stream(fields: Fields) -> bool:
         raise Unreadable("The field stream must be true or false.", "stream") from None
 
 
-def decoded(text: str) -> dict[str, object] | None:
+def decoded(text: bytes | str) -> dict[str, object] | None:
     """The JSON object in an event's data, or None when it holds none."""
     try:
         found = msgspec.json.decode(text)
