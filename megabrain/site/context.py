@@ -16,7 +16,8 @@ from orgs.models import Account, User
 from orgs.permissions import Permission, permissions_of
 
 THEMES = ("light", "dark")
-THEME_COOKIE = "theme"
+# Over TLS bound to this very host, as the other cookies are.
+THEME_COOKIE = "__Host-theme" if settings.SESSION_COOKIE_SECURE else "theme"
 
 
 @dataclass(frozen=True, slots=True)
