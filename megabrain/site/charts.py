@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 WIDTH = 720
 HEIGHT = 160
-GAP = 0.3
+BAR = 0.7
+WIDEST_BAR = 44.0
 LINE_WIDTH = 160
 LINE_HEIGHT = 32
 
@@ -94,6 +95,7 @@ def _column(
 ) -> Column:
     bars: list[Bar] = []
     top = float(HEIGHT)
+    width = min(pitch * BAR, WIDEST_BAR)
     for place, value in enumerate(values, start=1):
         if not value:
             continue
@@ -103,9 +105,9 @@ def _column(
         bars.append(
             Bar(
                 place,
-                round(x + pitch * GAP / 2, 2),
+                round(x + (pitch - width) / 2, 2),
                 round(max(top, 0.0), 2),
-                round(pitch * (1 - GAP), 2),
+                round(width, 2),
                 round(height, 2),
             )
         )
