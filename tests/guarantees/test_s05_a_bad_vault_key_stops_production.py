@@ -141,11 +141,15 @@ def test_every_program_refuses_in_production(program, tmp_path):
     assert_refused(run(str(tmp_path), keys, *program), keys, ["2026a", "sample"])
 
 
-@pytest.mark.parametrize("program", ["uvicorn", "celery"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["manage.py", "vault", "verify"],
+        ["-m", "uvicorn", "megabrain.asgi:application", "--port", "0"],
+        ["-m", "celery", "-A", "megabrain", "worker", "--pool", "solo"],
+    ],
+    ids=" ".join,
+)
 def test_a_wrong_key_stops_every_program_that_serves(program, home):
     keys = entry("2026a")
-    arguments = {
-        "uvicorn": ["megabrain.asgi:application", "--port", "0"],
-        "celery": ["-A", "megabrain", "worker", "--pool", "solo"],
-    }[program]
-    assert_refused(run(home, keys, "-m", program, *arguments), keys, ["2026a", "is wrong"])
+    assert_refused(run(home, keys, *program), keys, ["2026a", "is wrong"])

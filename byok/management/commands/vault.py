@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from byok.models import VaultKey
-from byok.vault import CannotSeal, KeyInUse, KeyringError, rotation
+from byok.vault import CannotSeal, KeyInUse, KeyringError, rotation, verify_keyring
 from byok.vault.keyring import current_keyring
 
 LISTED = 20  # rows named one by one; the rest are counted
@@ -20,6 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
+        commands.add_parser("verify", help="whether a server would start with these vault keys")
         commands.add_parser("status", help="rows by vault key, and the rows that do not open")
         rewrap = commands.add_parser("rewrap", help="bring every row under the first vault key")
         reencrypt = commands.add_parser(
@@ -36,6 +37,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, command: str, **options: Any) -> None:
         try:
             match command:
+                case "verify":
+                    verify_keyring()
                 case "status":
                     self.status()
                 case "rewrap":
