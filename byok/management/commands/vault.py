@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseFailure
 
 from byok.models import VaultKey
 from byok.vault import CannotSeal, KeyInUse, KeyringError, rotation, verify_keyring
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                     self.retire(options["key_id"])
         except (CannotSeal, KeyInUse, KeyringError) as failure:
             raise CommandError(str(failure)) from None
+        except DatabaseFailure as failure:
+            raise CommandError(f"The database cannot be used: {failure}") from None
 
     def status(self) -> None:
         rows = rotation.rows_by_key()
