@@ -102,10 +102,12 @@ class Events(ABC):
     read is forwarded as it is, after a few searches of its bytes; only the others are parsed.
     """
 
-    __slots__ = ("error", "finished", "seen", "usage")
+    __slots__ = ("error", "finished", "seen", "usage", "usage_is_final")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
+        #: The usage is that of the whole answer, although it failed.
+        self.usage_is_final = False
         #: The terminal event has been forwarded; nothing may follow it.
         self.finished = False
         #: The data of an error event. It is not forwarded: what it says is ours to word.

@@ -65,7 +65,8 @@ class ResponsesEvents(Events):
         kind = said.get("type") if said else None
         if said is None or kind in ("error", "response.failed"):
             self.error = event.data.encode()
-            self.usage = _response_usage(said) or self.usage
+            self.usage = _response_usage(said)
+            self.usage_is_final = self.usage is not None
             return b""
         response = said.get("response")
         if isinstance(response, dict) and not self._response:

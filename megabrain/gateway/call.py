@@ -1,0 +1,92 @@
+"""One request on its way through the gateway, and what is known of it at its end."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from uuid import UUID
+
+from byok.providers.base import Endpoint
+from megabrain.gateway.errors import Problem
+from megabrain.gateway.metering import Usage
+from megabrain.gateway.routing import Candidate
+from megabrain.gateway.snapshot import Caller, Model
+
+CLIENT_CLOSED = "client_closed"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of the request against one provider key."""
+
+    candidate: Candidate
+    began: float = field(default_factory=perf_counter)
+    outcome: str = ""
+    status: int | None = None
+    milliseconds: int = 0
+
+    def end(self, outcome: str, status: int | None = None) -> None:
+        self.outcome = outcome
+        self.status = status
+        self.milliseconds = round((perf_counter() - self.began) * 1000)
+
+
+@dataclass(slots=True)
+class Call:
+    """What the stages add to, and what the receipt and the usage record are made of."""
+
+    endpoint: Endpoint
+    headers: Mapping[str, str]
+    id: UUID = field(default_factory=uuid.uuid4)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=perf_counter)
+    caller: Caller | None = None
+    asked: str = ""
+    model: Model | None = None
+    streamed: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    served_by: Candidate | None = None
+    sent_at: float | None = None
+    first_byte_at: float | None = None
+    status: int = 0
+    outcome: str = ""
+    usage: Usage | None = None
+    settled: bool = False
+
+    @property
+    def request_id(self) -> str:
+        return str(self.id)
+
+    @property
+    def payer(self) -> str:
+        """Whoever's key answered pays; a call that nobody answered costs nobody anything."""
+        return "byok" if self.attempts else "none"
+
+    @property
+    def overhead(self) -> float:
+        """Seconds that the gateway itself took before the first attempt went out."""
+        return (self.sent_at or perf_counter()) - self.began
+
+    def receipt(self) -> list[tuple[bytes, bytes]]:
+        """The headers that every reply carries."""
+        request_id = str(self.id).encode()
+        found = [
+            (b"x-request-id", request_id),
+            (b"request-id", request_id),
+            (b"x-megabrain-payer", self.payer.encode()),
+            (b"x-megabrain-attempts", b"%d" % len(self.attempts)),
+            (b"x-megabrain-overhead-ms", b"%.1f" % (self.overhead * 1000)),
+        ]
+        if self.model is not None:
+            found.append((b"x-megabrain-model", self.model.id.encode()))
+        if self.attempts:
+            last = self.attempts[-1].candidate
+            found.append((b"x-megabrain-provider", last.key.provider.encode()))
+            found.append((b"x-megabrain-key", last.key.shown.encode()))
+        return found
+
+    def failed(self, problem: Problem, status: int) -> None:
+        """Write down the error that the caller is told."""
+        self.status = status
+        self.outcome = problem.code.value

@@ -1,0 +1,154 @@
+"""The one place that opens outgoing connections on the hot path.
+
+Everything else knows `Upstream.send` and the `Answer` it returns, so that another client can take
+aiohttp's place. Nothing of the environment (proxies, netrc) is heeded, no redirect followed: a key
+goes to the address its provider's adapter names, or nowhere.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+from django.conf import settings
+from yarl import URL
+
+from byok.providers.base import UpstreamRequest
+
+MAX_CONNECTIONS = 8192
+#: How long a connection is kept for the next call.
+KEPT_SECONDS = 55.0
+READ_AHEAD = 64 * 1024
+
+_LEFT_TO_US = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+class Unreachable(Exception):
+    """No answer, or the end of one that had begun. `sent` when the provider may have begun work.
+
+    The message is ours and names no address.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.message = message
+        self.sent = sent
+
+
+class Answer(Protocol):
+    """A provider's answer whose headers have arrived. It must be closed."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes:
+        """What has arrived since, and b"" at the end. Raises Unreachable."""
+
+    def close(self) -> None:
+        """Give up whatever has not been read; the provider notices."""
+
+
+class Upstream:
+    """Connections to all providers, kept and used again. Opened and closed by the event loop."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[str, URL] = {}
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS,
+                limit_per_host=0,
+                keepalive_timeout=KEPT_SECONDS,
+                ttl_dns_cache=60,
+                ssl=ssl.create_default_context(),
+            ),
+            # A place among the connections is waited for no longer than a connection itself. What
+            # else may be waited for is the relay's business, which alone knows of the caller.
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=settings.MEGABRAIN_CONNECT_SECONDS, sock_read=None
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_LEFT_TO_US,
+            trust_env=False,
+            read_bufsize=READ_AHEAD,
+            max_line_size=16 * 1024,
+            max_field_size=32 * 1024,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, request: UpstreamRequest) -> Answer:
+        """Send the request and wait for the headers of the answer. Raises Unreachable.
+
+        The limit of that wait is the caller's: cancelling it closes the connection.
+        """
+        assert self._session is not None, "Enter the Upstream first."
+        try:
+            response = await self._session.request(
+                request.method,
+                self._url(request.url),
+                data=request.body,
+                headers={**request.headers, "accept-encoding": "identity"},
+                allow_redirects=False,
+            )
+        except aiohttp.ClientError as error:
+            raise _unreachable(error) from None
+        except (TimeoutError, OSError, ValueError):
+            raise Unreachable("could not be reached in time", sent=False) from None
+        return _Response(response)
+
+    def _url(self, text: str) -> URL:
+        """Parsed once: there are a few addresses and many calls."""
+        url = self._urls.get(text)
+        if url is None:
+            url = URL(text, encoded=True)
+            if len(self._urls) < 1000:
+                self._urls[text] = url
+        return url
+
+
+class _Response:
+    """An answer as aiohttp reads it."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = {
+            name.lower(): value for name, value in response.headers.items()
+        }
+
+    async def read(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
+            raise Unreachable("broke off its answer", sent=True) from None
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def _unreachable(error: aiohttp.ClientError) -> Unreachable:
+    # Without its cause: aiohttp's errors hold the request, and so the key.
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Unreachable("could not be connected to in time", sent=False)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return Unreachable("could not prove who it is (TLS)", sent=False)
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
+        return Unreachable("could not be connected to", sent=False)
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return Unreachable("closed the connection without an answer", sent=True)
+    return Unreachable("sent an answer that is not HTTP", sent=True)

@@ -1,0 +1,254 @@
+"""The proxy views: one coroutine per endpoint."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+import structlog
+from django.conf import settings
+from django.urls import reverse
+
+from billing.models import UsageRecord
+from byok.providers.base import Endpoint
+from megabrain.gateway import model_list
+from megabrain.gateway.auth import authenticate
+from megabrain.gateway.call import CLIENT_CLOSED, Call
+from megabrain.gateway.dialects import DIALECTS, Dialect
+from megabrain.gateway.dialects.base import Ask, Unreadable
+from megabrain.gateway.errors import Code, Problem
+from megabrain.gateway.relay import Relay
+from megabrain.gateway.reply import Reply
+from megabrain.gateway.request import ClientGone, Request
+from megabrain.gateway.routing import find_model, no_candidate, route, unknown_model
+from megabrain.gateway.snapshot import SnapshotUnavailable
+from megabrain.gateway.watch import Watch
+
+if TYPE_CHECKING:
+    from megabrain.gateway.app import Gateway
+
+log = structlog.get_logger(__name__)
+
+_ENCODER = msgspec.json.Encoder()
+
+
+# Calls of a model -------------------------------------------------------------------------------
+
+
+async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> None:
+    """Serve one call with the caller's own provider keys, and settle it whatever happens."""
+    call = Call(endpoint, request.headers)
+    dialect = DIALECTS[endpoint]
+    reply = Reply(request.send, call)
+    try:
+        caller = await authenticate(request.headers, gateway.snapshot)
+        # Before the body is read, so that a flood is refused at the price of its headers.
+        gateway.limits.enter(caller)
+        call.caller = caller
+        try:
+            body = await request.body(gateway.bodies)
+            await _relay(gateway, request, call, dialect, reply, body)
+        finally:
+            gateway.limits.leave(caller)
+    except ClientGone:
+        call.outcome = CLIENT_CLOSED
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the caller gets an answer in its dialect.
+        await _answer_error(error, reply, dialect, call)
+    finally:
+        gateway.settlement.record(call)
+
+
+async def _relay(
+    gateway: "Gateway", request: Request, call: Call, dialect: Dialect, reply: Reply, body: bytes
+) -> None:
+    assert call.caller is not None
+    ask = _read(dialect, body)
+    call.asked, call.streamed = ask.model, ask.stream
+    catalogue = await gateway.snapshot.catalogue.get(None)
+    keys = await gateway.snapshot.keys.get(call.caller.account_id)
+    call.model = find_model(catalogue, call.caller, ask.model)
+    found = route(call.model, keys, call.endpoint, gateway.cooling, datetime.now(UTC))
+    if not found.candidates:
+        raise no_candidate(found, call.endpoint, keys_page())
+    relay = Relay(call, ask, dialect, reply, gateway.upstream, gateway.health)
+    with Watch(request.receive, reply, relay.silence) as watch:
+        gateway.watches.add(watch)
+        try:
+            await relay.run(found, watch, keys_page())
+        finally:
+            gateway.watches.discard(watch)
+
+
+def _read(dialect: Dialect, body: bytes) -> Ask:
+    try:
+        return dialect.read(body)
+    except Unreadable as error:
+        raise Problem(Code.INVALID_REQUEST, str(error), param=error.field) from None
+
+
+def keys_page() -> str:
+    """Where people manage their provider keys."""
+    return f"{settings.MEGABRAIN_BASE_URL}{reverse('byok:keys')}"
+
+
+# Looking things up ------------------------------------------------------------------------------
+
+
+async def models(gateway: "Gateway", request: Request) -> None:
+    """GET /v1/models: OpenAI's list, or Anthropic's for whoever says which version of it."""
+    call, reply, dialect = _look_up(request)
+    try:
+        listing = await _listing(gateway, request)
+        if "anthropic-version" in request.headers:
+            page = model_list.anthropic_page(listing, request.query)
+            if page is None:
+                raise Problem(
+                    Code.INVALID_REQUEST,
+                    "limit must be 1 to 1000, and after_id and before_id ids of the list.",
+                )
+            call.status = 200
+            await reply.whole(200, page)
+            return
+        etag = (b"etag", listing.etag.encode())
+        known = request.headers.get("if-none-match", "")
+        if listing.etag in known:
+            await reply.whole(304, b"", [etag])
+        else:
+            await reply.whole(200, listing.openai, [etag])
+    except Exception as error:  # noqa: BLE001 -- as above.
+        await _answer_error(error, reply, dialect, call)
+
+
+async def model(gateway: "Gateway", request: Request, name: str) -> None:
+    """GET /v1/models/{id}, under any spelling that a call would accept."""
+    call, reply, dialect = _look_up(request)
+    try:
+        listing = await _listing(gateway, request)
+        catalogue = await gateway.snapshot.catalogue.get(None)
+        found = catalogue.find(name)
+        entry = model_list.one(listing, found.id) if found else None
+        if entry is None:
+            raise unknown_model(catalogue, name)
+        await reply.whole(200, entry)
+    except Exception as error:  # noqa: BLE001 -- as above.
+        await _answer_error(error, reply, dialect, call)
+
+
+async def record(gateway: "Gateway", request: Request, request_id: str) -> None:
+    """GET /v1/requests/{id}: everything known of a call of the caller's account."""
+    call, reply, dialect = _look_up(request)
+    try:
+        caller = await authenticate(request.headers, gateway.snapshot)
+        found = await _find_record(gateway, caller.account_id, request_id)
+        if found is None:
+            raise Problem(Code.NOT_FOUND, "Your account has no request with this id.")
+        await reply.whole(200, _ENCODER.encode(found))
+    except Exception as error:  # noqa: BLE001 -- as above.
+        await _answer_error(error, reply, dialect, call)
+
+
+async def _find_record(
+    gateway: "Gateway", account_id: UUID, request_id: str
+) -> dict[str, object] | None:
+    try:
+        id_ = UUID(request_id)
+    except ValueError:
+        return None
+    found = await gateway.snapshot.run(_load_record, account_id, id_)
+    if found is None:
+        # Whoever asks at once may be quicker than the thread that writes.
+        await asyncio.to_thread(gateway.settlement.flush, 1.0)
+        found = await gateway.snapshot.run(_load_record, account_id, id_)
+    return found
+
+
+def _load_record(account_id: UUID, request_id: UUID) -> dict[str, object] | None:
+    row = UsageRecord.objects.filter(account_id=account_id, request_id=request_id).first()
+    if row is None:
+        return None
+    return {
+        "id": str(row.request_id),
+        "object": "request",
+        "created_at": row.created_at.isoformat(),
+        "endpoint": f"/v1/{row.endpoint}",
+        "stream": row.streamed,
+        "model": row.model,
+        "upstream_model": row.upstream_model,
+        "provider": row.provider,
+        "key": str(row.provider_key_id) if row.provider_key_id else None,
+        "payer": row.payer,
+        "status": row.status,
+        "outcome": row.outcome,
+        "attempts": row.attempts,
+        "usage": {
+            "input_tokens": row.input_tokens,
+            "cache_read_tokens": row.cache_read_tokens,
+            "cache_write_tokens": row.cache_write_tokens,
+            "output_tokens": row.output_tokens,
+            "reasoning_tokens": row.reasoning_tokens,
+            "source": row.usage_source,
+        },
+        "cost": {"charged_micros": row.charged_micros, "market_micros": row.market_micros},
+        "latency_ms": row.latency_ms,
+        "first_byte_ms": row.first_byte_ms,
+        "overhead_ms": None if row.overhead_us is None else row.overhead_us / 1000,
+        "client": row.client,
+    }
+
+
+async def _listing(gateway: "Gateway", request: Request) -> model_list.Listing:
+    caller = await authenticate(request.headers, gateway.snapshot)
+    catalogue = await gateway.snapshot.catalogue.get(None)
+    keys = await gateway.snapshot.keys.get(caller.account_id)
+    return gateway.model_lists.listing(catalogue, keys, caller)
+
+
+# Everything else --------------------------------------------------------------------------------
+
+
+async def refuse(request: Request, problem: Problem, endpoint: Endpoint) -> None:
+    """An error that needs to know nobody, in the dialect that the caller seems to speak."""
+    call = Call(endpoint, request.headers)
+    await Reply(request.send, call).problem(problem, DIALECTS[endpoint])
+
+
+async def hello(request: Request) -> None:
+    """HEAD /api/hello: Claude Code looks whether anybody is there."""
+    await Reply(request.send, Call(Endpoint.MESSAGES, request.headers)).whole(200, b"{}")
+
+
+def spoken_at(path: str, headers: Mapping[str, str]) -> Endpoint:
+    """The dialect for an error where no endpoint says which."""
+    if "anthropic-version" in headers or "/messages" in path:
+        return Endpoint.MESSAGES
+    return Endpoint.RESPONSES if "/responses" in path else Endpoint.CHAT
+
+
+def _look_up(request: Request) -> tuple[Call, Reply, Dialect]:
+    endpoint = spoken_at(request.path, request.headers)
+    call = Call(endpoint, request.headers)
+    return call, Reply(request.send, call), DIALECTS[endpoint]
+
+
+async def _answer_error(error: Exception, reply: Reply, dialect: Dialect, call: Call) -> None:
+    """Tell the caller, if there is still a way to."""
+    if isinstance(error, Problem):
+        problem = error
+    elif isinstance(error, SnapshotUnavailable):
+        problem = Problem(
+            Code.SERVICE_UNAVAILABLE,
+            "MegaBrain cannot reach its database just now. Try again in a moment.",
+            retry_after=2,
+        )
+    else:
+        log.exception("gateway.broken", request_id=call.request_id, endpoint=str(call.endpoint))
+        problem = Problem(
+            Code.INTERNAL_ERROR,
+            f"Something broke in MegaBrain. Tell its operator this id: {call.request_id}.",
+        )
+    if reply.started:
+        call.outcome = call.outcome or problem.code.value
+    else:
+        await reply.problem(problem, dialect)
