@@ -10,7 +10,12 @@ from orgs.actions import create_user
 from orgs.models import Account, User
 from orgs.origin import Origin
 
-pytest_plugins = ["tests.simulator_fixture", "tests.visitor", "tests.chromium"]
+pytest_plugins = [
+    "tests.simulator_fixture",
+    "tests.gateway_fixture",
+    "tests.visitor",
+    "tests.chromium",
+]
 
 PASSWORD = "correct horse battery staple"
 

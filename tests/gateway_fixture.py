@@ -1,0 +1,198 @@
+"""The whole application over TCP, in a thread of the test process: gateway, site, simulator."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+import anthropic
+import openai
+import pytest
+import requests
+import uvicorn
+
+from billing.models import UsageRecord
+from byok.actions import add_key
+from byok.models import ProviderKey
+from byok.vault import Secret
+from megabrain.simulator.providers import sample_keys
+from orgs.actions import create_token
+from orgs.changes import announce
+from orgs.models import Account, ApiToken, User
+from orgs.origin import Origin
+from tests.simulator_fixture import RunningSimulator
+
+START_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    address: str
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI's clients are given; Anthropic's get the address."""
+        return f"{self.address}/v1"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An API token and the ways to use it, as an agent does.
+
+    `openai` and `anthropic` are the official SDKs, which try once; the methods are plain HTTP.
+    """
+
+    gateway: RunningGateway
+    record: ApiToken
+    token: str
+    session: requests.Session
+    openai: openai.OpenAI
+    anthropic: anthropic.Anthropic
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """GET below /v1."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
+        """POST below /v1: `body` as JSON, or `data` as it is."""
+        return self.request("POST", path, json=body, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        url = f"{self.gateway.base_url}/{path}"
+        return self.session.request(method, url, **{"timeout": 30, **options})
+
+
+class AddKey(Protocol):
+    def __call__(self, provider: str, word: str = "ok", **options: Any) -> ProviderKey: ...
+
+
+class MakeAgent(Protocol):
+    def __call__(self, user: User | None = None, **options: Any) -> Agent: ...
+
+
+@pytest.fixture(scope="session")
+def running_gateway(
+    running_simulator: RunningSimulator, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[RunningGateway]:
+    """One for the session, on the database of the tests."""
+    with django_db_blocker.unblock():
+        # Importing it checks the vault keys against the database.
+        from megabrain.asgi import application
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            http="httptools",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    with django_db_blocker.unblock():
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        until = time.monotonic() + START_SECONDS
+        while not server.started:
+            assert thread.is_alive(), "the gateway did not start"
+            assert time.monotonic() < until, "the gateway did not start in time"
+            time.sleep(0.01)
+    yield RunningGateway(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    with django_db_blocker.unblock():
+        server.should_exit = True
+        thread.join(20)
+    listener.close()
+
+
+@pytest.fixture
+def gateway(
+    transactional_db: None, running_gateway: RunningGateway, simulator: RunningSimulator
+) -> RunningGateway:
+    """The session's gateway, with nothing remembered from earlier tests."""
+    announce("catalogue")
+    return running_gateway
+
+
+@pytest.fixture
+def key(owner: User, account: Account) -> AddKey:
+    """Adds a provider key to the owner's account: `key("anthropic", "429")` is rate limited."""
+
+    def add(provider: str, word: str = "ok", **options: Any) -> ProviderKey:
+        secret = (
+            sample_keys()[provider].replace("sim-ok", f"sim-{word}").replace("simok", f"sim{word}")
+        )
+        return add_key(
+            **{
+                "actor": owner,
+                "account": account,
+                "provider": provider,
+                "secret": Secret(secret),
+                "origin": Origin(),
+                **options,
+            }
+        )
+
+    return add
+
+
+@pytest.fixture
+def make_agent(gateway: RunningGateway, owner: User) -> Iterator[MakeAgent]:
+    """Makes an agent with a token of its own for a user's personal account."""
+    made: list[Agent] = []
+
+    def make(user: User | None = None, **options: Any) -> Agent:
+        user = user or owner
+        record, token = create_token(
+            actor=user, account=user.account, name="Agent", origin=Origin(), **options
+        )
+        agent = Agent(
+            gateway=gateway,
+            record=record,
+            token=token,
+            session=requests.Session(),
+            openai=openai.OpenAI(
+                base_url=gateway.base_url, api_key=token, max_retries=0, timeout=30
+            ),
+            anthropic=anthropic.Anthropic(
+                base_url=gateway.address, api_key=token, max_retries=0, timeout=30
+            ),
+        )
+        agent.session.headers["authorization"] = f"Bearer {token}"
+        agent.session.trust_env = False
+        made.append(agent)
+        return agent
+
+    yield make
+    for agent in made:
+        agent.session.close()
+        agent.openai.close()
+        agent.anthropic.close()
+
+
+@pytest.fixture
+def agent(make_agent: MakeAgent) -> Agent:
+    """The owner's agent."""
+    return make_agent()
+
+
+@pytest.fixture
+def usage_row(transactional_db: None) -> Callable[..., UsageRecord]:
+    """Waits for the row of a call: `usage_row(response.headers["x-request-id"])`."""
+
+    def find(request_id: str | None = None, within: float = 5) -> UsageRecord:
+        rows = UsageRecord.objects.all()
+        if request_id is not None:
+            rows = rows.filter(request_id=UUID(request_id))
+        until = time.monotonic() + within
+        while (row := rows.order_by("-id").first()) is None:
+            assert time.monotonic() < until, f"no usage row of {request_id or 'any call'}"
+            time.sleep(0.02)
+        return row
+
+    return find
