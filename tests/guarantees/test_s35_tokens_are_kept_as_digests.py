@@ -12,6 +12,7 @@ from orgs.actions import create_token, revoke_token
 from orgs.models import ApiToken, User
 from orgs.origin import Origin
 from orgs.tokens import digest, looks_like_token, new_token
+from tests.guarantees.canary import files_under
 
 pytestmark = pytest.mark.django_db
 
@@ -43,10 +44,9 @@ def test_no_part_of_a_token_is_left_anywhere(owner_client, caplog):
     slices = [secret[place : place + 8] for place in range(len(secret) - 7)]
     spelt = [text.encode().hex(), base64.b64encode(text.encode()).decode()[12:]]
     assert [found for found in [*slices, *spelt] if found in places] == []
-    files = [path for path in settings.MEGABRAIN_HOME.rglob("*") if path.is_file()]
+    files = files_under(settings.MEGABRAIN_HOME)
     assert files, "the database or its neighbours are here"
-    for path in files:
-        content = path.read_bytes()
+    for path, content in files.items():
         assert not any(found.encode() in content for found in [*slices, *spelt]), path
 
 
