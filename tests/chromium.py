@@ -30,14 +30,15 @@ def chromium() -> str | None:
     return chrome if chrome and Path(chrome).exists() else None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
         if os.environ.get("CI"):
             pytest.fail(HOW_TO)
         pytest.skip(HOW_TO)
-    # Playwright's loop runs in this thread, where the tests use the database.
+    # Playwright's loop runs in this thread, where the tests use the database. It ends with the
+    # module: while it runs, no test of this process can start a loop of its own.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
