@@ -1,0 +1,132 @@
+"""API tokens and Activity in Chromium, with its scripts and without."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from playwright.sync_api import Page, expect
+
+from orgs.models import ApiToken, User
+from orgs.tokens import digest, looks_like_token
+from tests.chromium import OpenPage
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LAPTOP = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+
+
+def accessible(page: Page) -> None:
+    page.wait_for_timeout(300)  # Colours of what is still fading in are not the final ones.
+    report = Axe().run(page)
+    assert report.violations_count == 0, report.generate_report()
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) == 0, "the page scrolls sideways"
+
+
+def create(page: Page, name: str) -> str:
+    """Make a token by hand; returns what is shown."""
+    page.goto("/account/tokens/")
+    page.get_by_role("link", name="New token").first.click()
+    page.get_by_role("textbox", name="Name", exact=True).fill(name)
+    page.get_by_role("button", name="Create token").click()
+    shown = page.locator("#token-text").inner_text().strip()
+    assert looks_like_token(shown)
+    return shown
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_a_token_is_made_copied_and_revoked(
+    open_page: OpenPage, owner: User, owner_client: Client, screen
+):
+    page = open_page(owner_client, **screen)
+    page.goto("/account/tokens/")
+    accessible(page)
+    page.get_by_role("link", name="New token").first.click()
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    page.get_by_text("Allowed models", exact=True).first.click()
+    page.get_by_role("searchbox", name="Search models").fill("haiku 4.5")
+    expect(page.locator("#model-choices .check:visible")).to_have_count(1)
+    page.locator("#model-choices .check:visible input").check()
+    accessible(page)
+    page.get_by_role("textbox", name="Name", exact=True).fill("laptop")
+    page.get_by_role("button", name="Create token").click()
+    shown = page.locator("#token-text").inner_text().strip()
+    token = ApiToken.objects.get()
+    assert token.digest == digest(shown)
+    assert token.allowed_models == ["anthropic/claude-haiku-4.5"]
+    accessible(page)
+
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog"), "what is shown once stays").to_be_visible()
+    page.get_by_text("Claude Code", exact=True).click()
+    expect(page.get_by_text(f"export ANTHROPIC_AUTH_TOKEN={shown}")).to_be_visible()
+    page.get_by_role("link", name="I have copied it").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert shown not in page.content()
+    expect(page.get_by_role("link", name="New token").first).to_be_focused()
+
+    page.get_by_role("link", name="Revoke the token laptop").click()
+    expect(page.get_by_role("dialog", name="Revoke “laptop”?")).to_be_visible()
+    accessible(page)
+    page.get_by_role("button", name="Revoke token").click()
+    expect(page.get_by_text("Revoked “laptop”.")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(f"#token-{token.pk}")).to_have_count(0)
+    assert not ApiToken.objects.usable().exists()
+
+
+def test_a_token_is_copied_to_the_clipboard(open_page: OpenPage, owner_client: Client):
+    page = open_page(owner_client, permissions=["clipboard-read", "clipboard-write"])
+    shown = create(page, "laptop")
+    page.get_by_role("button", name="Copy API token").click()
+    assert page.evaluate("navigator.clipboard.readText()") == shown
+
+
+def test_neither_reload_nor_back_shows_a_token_again(open_page: OpenPage, owner_client: Client):
+    page = open_page(owner_client)
+    shown = create(page, "laptop")
+    page.reload()
+    assert shown not in page.content()
+    page.goto("/account/activity/")
+    page.go_back()
+    assert shown not in page.content()
+    kept = page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
+    assert shown not in kept
+
+
+def test_without_scripts_it_all_works(open_page: OpenPage, owner_client: Client):
+    page = open_page(owner_client, java_script_enabled=False)
+    shown = create(page, "laptop")
+    assert shown not in page.url
+    page.get_by_text("Codex", exact=True).click()
+    expect(page.get_by_text(f"export MEGABRAIN_TOKEN={shown}").first).to_be_visible()
+    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="Revoke the token laptop").click()
+    page.get_by_role("button", name="Revoke token").click()
+    expect(page.get_by_text("Revoked “laptop”.")).to_be_visible()
+    page.goto("/account/activity/")
+    page.get_by_label("Event").first.select_option("token")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("#events tbody tr")).to_have_count(2)
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_activity_is_filtered_and_told_in_detail(open_page: OpenPage, owner_client: Client, screen):
+    page = open_page(owner_client, **screen)
+    create(page, "laptop")
+    page.goto("/account/activity/")
+    accessible(page)
+    page.get_by_label("Event").first.select_option("token.created")
+    expect(page.locator("#events tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile("event=token.created"))
+    page.get_by_role("link", name="You created the API token laptop").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Unaltered")
+    accessible(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.reload()
+    expect(page.locator("#events tbody tr"), "the address holds the filter").to_have_count(1)
+    page.goto(page.get_by_role("link", name="You created").get_attribute("href") or "")
+    accessible(page)
