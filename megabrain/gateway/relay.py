@@ -100,9 +100,9 @@ class Relay:
         A first silence before the headers is left alone, so that an error can keep its status.
         """
         self._silences += 1
-        if self._ask.stream and not self._reply.ended:
-            if self._reply.started or self._silences > 1:
-                self._reply.keep_alive(self._events.keep_alive())
+        due = self._reply.started or self._silences > 1
+        if due and self._ask.stream and not self._reply.ended:
+            self._reply.keep_alive(self._events.keep_alive())
 
     # One attempt -----------------------------------------------------------------------------
 

@@ -243,7 +243,12 @@ async def _answer_error(error: Exception, reply: Reply, dialect: Dialect, call: 
             retry_after=2,
         )
     else:
-        log.exception("gateway.broken", request_id=call.request_id, endpoint=str(call.endpoint))
+        log.error(
+            "gateway.broken",
+            request_id=call.request_id,
+            endpoint=str(call.endpoint),
+            exc_info=error,
+        )
         problem = Problem(
             Code.INTERNAL_ERROR,
             f"Something broke in MegaBrain. Tell its operator this id: {call.request_id}.",
