@@ -111,7 +111,7 @@ MIDDLEWARE = [
     "megabrain.site.middleware.request_id",
     "megabrain.site.middleware.browser_security",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "megabrain.site.static.StaticFiles",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
