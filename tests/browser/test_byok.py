@@ -399,3 +399,15 @@ def test_every_page_and_dialog_is_well_made(
     ):
         page.goto(address)
         assert_well_made(page)
+
+
+def test_nothing_of_a_row_is_out_of_sight_at_any_width(keys, open_page: OpenPage, owner_client):
+    page = open_page(owner_client)
+    page.goto(KEYS)
+    hidden = {}
+    for width in (320, 390, 640, 760, 900, 1024, 1180, 1280, 1600):
+        page.set_viewport_size({"width": width, "height": 800})
+        hidden[width] = page.locator(".table-scroll").evaluate(
+            "area => area.scrollWidth - area.clientWidth"
+        )
+    assert set(hidden.values()) == {0}, hidden
