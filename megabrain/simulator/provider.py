@@ -43,6 +43,8 @@ class Provider:
     sample_key: str
     key_prefixes: tuple[str, ...]
     refuses_unknown_fields = False
+    wants_version = False
+    """Whether a call of Messages must say `anthropic-version`; others ignore it."""
     shows_reasoning = True
     usage_unasked = False
     list_is_public = False

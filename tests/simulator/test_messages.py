@@ -208,9 +208,9 @@ def test_broken_json_and_huge_bodies_are_refused(simulator: RunningSimulator):
 def test_deepseek_answers_messages_with_its_own_key_header(simulator: RunningSimulator):
     url = simulator.url("deepseek") + "/anthropic/v1/messages"
     body = {**asking("hi"), "model": "deepseek-flash"}
-    version = {"anthropic-version": "2023-06-01"}
-    good = requests.post(url, json=body, headers={"x-api-key": "sk-simok", **version}, timeout=20)
-    bearer = {"authorization": "Bearer sk-simok", **version}
+    # It ignores anthropic-version, so it does not miss it either.
+    good = requests.post(url, json=body, headers={"x-api-key": "sk-simok"}, timeout=20)
+    bearer = {"authorization": "Bearer sk-simok"}
     bad = requests.post(url, json=body, headers=bearer, timeout=20)
     assert good.json()["content"][0]["type"] == "text"
     assert (bad.status_code, bad.json()["type"]) == (401, "error")

@@ -28,7 +28,9 @@ _STOP_REASONS = {
 
 
 def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: Operation) -> Turn:
-    version = rules.check_version(headers.get("anthropic-version", ""))
+    version = ""
+    if provider.wants_version:
+        version = rules.check_version(headers.get("anthropic-version", ""))
     counting = operation is Operation.COUNT_TOKENS
     required = ("model", "messages") if counting else ("model", "max_tokens", "messages")
     for name in required:

@@ -28,6 +28,7 @@ class Anthropic(Provider):
     sample_key = "sk-ant-api03-sim-ok-0123456789abcdefghij"
     key_prefixes = ("sk-ant-api03-",)
     refuses_unknown_fields = True
+    wants_version = True
     models = (
         Model("claude-fable-5-2", 1_000_000, 128_000, refuses=_5_5),
         Model("claude-fable-5-1", 1_000_000, 128_000, refuses=_5_5),
