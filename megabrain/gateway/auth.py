@@ -14,9 +14,11 @@ from orgs.tokens import digest, looks_like_token
 
 HEADERS = ("authorization", "x-api-key", "api-key")
 
+# Without the names of the headers: an error that says x-api-key is shown by Claude Code as
+# "Not logged in · Please run /login", and nothing else of it.
 REFUSAL = (
-    "No valid MegaBrain API token came with this request. Send one, which begins with mb-, in "
-    "Authorization: Bearer, x-api-key or api-key. Tokens are made under Account → API tokens."
+    "No valid MegaBrain API token came with this request. Send one, which begins with mb-, where "
+    "your client has its API key. Tokens are made under Account → API tokens."
 )
 
 

@@ -1,0 +1,96 @@
+"""Coding agents as people install them, each in a home and a folder of its own.
+
+An agent gets the environment written here and nothing of the developer's. Every host but this
+machine is out of its reach, so that a test passes only if the gateway is all it needs.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.agents.wire import Wire
+from tests.gateway_fixture import Agent
+
+PROGRAMS = Path(__file__).parent.parent.parent / "var/agents/node_modules/.bin"
+HOW_TO = "{} is not installed: npm install --prefix var/agents {}"
+SECONDS = 60
+
+#: What the simulator has every agent do, through whatever tool the agent offers for it.
+TASK = "run: echo hello > hello.txt && cat hello.txt"
+
+#: Nobody listens there, so whatever an agent sends elsewhere fails at once.
+NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Run:
+    """An agent's run from its start to its end."""
+
+    exit_code: int
+    output: str
+    folder: Path
+
+    def made(self, name: str) -> str:
+        """What is in a file that the agent made."""
+        return (self.folder / name).read_text()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where an agent works."""
+
+    home: Path
+    folder: Path
+
+    def run(self, program: str, *arguments: str, **environment: str) -> Run:
+        done = subprocess.run(  # noqa: S603 -- the agent that the developer installed
+            [program, *arguments],
+            cwd=self.folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.home),
+                "TMPDIR": str(self.home),
+                "LANG": "C.UTF-8",
+                "HTTP_PROXY": NOWHERE,
+                "HTTPS_PROXY": NOWHERE,
+                "NO_PROXY": "127.0.0.1",
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, self.folder)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    found = Desk(tmp_path / "home", tmp_path / "work")
+    found.home.mkdir()
+    found.folder.mkdir()
+    return found
+
+
+def installed(program: str, package: str) -> str:
+    path = PROGRAMS / program
+    if not path.exists():
+        missing = HOW_TO.format(program, package)
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return str(path)
+
+
+@pytest.fixture
+def wire(agent: Agent) -> Iterator[Wire]:
+    """Stands between the agent and the gateway."""
+    found = Wire(agent.gateway.address)
+    yield found
+    found.close()
