@@ -44,6 +44,17 @@ check: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m tests.bench
 
+# The guarantees at their full counts: about an hour, most of it S40's.
+soak: export GUESSES ?= 1000
+soak: export MEGABRAIN_AUDIT_EVENTS_EACH ?= 200
+soak: export MEGABRAIN_S03_SEALINGS ?= 100000
+soak: export MEGABRAIN_S06_ROWS ?= 10000
+soak: export MEGABRAIN_S06_KILLS ?= 20
+soak: export MEGABRAIN_S07_RACES ?= 1000
+soak: export MEGABRAIN_S40_ROUNDS ?= 2000
+soak: $(DEV)
+	MEGABRAIN_HOME=$$(mktemp -d) $(BIN)/pytest tests/guarantees
+
 lock: $(DEV)
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml

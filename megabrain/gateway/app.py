@@ -5,7 +5,6 @@ import contextlib
 import re
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 
 import structlog
@@ -51,6 +50,7 @@ class Gateway:
         self.watches: set[Watch] = set()
         self.draining = False
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._told = self._hurried = False
         self._running = False
 
     # Life ------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ class Gateway:
             await self.snapshot.catalogue.get(None)
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                _also(number, lambda: loop.call_soon_threadsafe(self.drain))
+                self._heed(number, loop)
 
     def drain(self) -> None:
         """Be ready for nothing new, and give what runs MEGABRAIN_DRAIN_SECONDS to end."""
@@ -78,6 +78,25 @@ class Gateway:
         seconds = max(0.0, settings.MEGABRAIN_DRAIN_SECONDS - BEFORE_THE_END)
         log.info("gateway.draining", calls=len(self.watches), seconds=seconds)
         self._drain_timer = asyncio.get_running_loop().call_later(seconds, self._end_calls)
+
+    def _heed(self, number: signal.Signals, loop: asyncio.AbstractEventLoop) -> None:
+        """Drain when the signal comes, before whatever the server does.
+
+        A Ctrl-C after it ends the calls at once, and is kept from the server: that would drop
+        them and all that is not written down yet. Only another one gets through to it.
+        """
+        before = signal.getsignal(number)
+
+        def handle(received: int, frame: FrameType | None) -> None:
+            hurry = received == signal.SIGINT and self._told
+            kept = hurry and not self._hurried
+            self._told = True
+            self._hurried = self._hurried or hurry
+            loop.call_soon_threadsafe(self._end_calls if hurry else self.drain)
+            if callable(before) and not kept:
+                before(received, frame)
+
+        signal.signal(number, handle)
 
     def _end_calls(self) -> None:
         for watch in list(self.watches):
@@ -171,15 +190,3 @@ async def _refuse_websocket(scope: Message, receive: Receive, send: Send) -> Non
     headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
     await send({"type": "websocket.http.response.start", "status": 426, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"{}"})
-
-
-def _also(number: signal.Signals, work: Callable[[], object]) -> None:
-    """Do this as well when the signal comes, before whatever the server does."""
-    before = signal.getsignal(number)
-
-    def handle(received: int, frame: FrameType | None) -> None:
-        work()
-        if callable(before):
-            before(received, frame)
-
-    signal.signal(number, handle)
