@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -49,8 +50,24 @@ class Agent:
     record: ApiToken
     token: str
     session: requests.Session
-    openai: openai.OpenAI
-    anthropic: anthropic.Anthropic
+
+    @cached_property
+    def openai(self) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=self.gateway.base_url, api_key=self.token, max_retries=0, timeout=30
+        )
+
+    @cached_property
+    def anthropic(self) -> anthropic.Anthropic:
+        return anthropic.Anthropic(
+            base_url=self.gateway.address, api_key=self.token, max_retries=0, timeout=30
+        )
+
+    def close(self) -> None:
+        self.session.close()
+        # Only the SDKs that were used: to make one takes longer than most calls.
+        for name in {"openai", "anthropic"} & self.__dict__.keys():
+            getattr(self, name).close()
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET below /v1."""
@@ -89,7 +106,7 @@ def running_gateway(
             log_config=None,
             access_log=False,
             lifespan="on",
-            http="httptools",
+            http="megabrain.server:Http",
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=1,
@@ -151,18 +168,7 @@ def make_agent(gateway: RunningGateway, owner: User) -> Iterator[MakeAgent]:
         record, token = create_token(
             actor=user, account=user.account, name="Agent", origin=Origin(), **options
         )
-        agent = Agent(
-            gateway=gateway,
-            record=record,
-            token=token,
-            session=requests.Session(),
-            openai=openai.OpenAI(
-                base_url=gateway.base_url, api_key=token, max_retries=0, timeout=30
-            ),
-            anthropic=anthropic.Anthropic(
-                base_url=gateway.address, api_key=token, max_retries=0, timeout=30
-            ),
-        )
+        agent = Agent(gateway=gateway, record=record, token=token, session=requests.Session())
         agent.session.headers["authorization"] = f"Bearer {token}"
         agent.session.trust_env = False
         made.append(agent)
@@ -170,9 +176,7 @@ def make_agent(gateway: RunningGateway, owner: User) -> Iterator[MakeAgent]:
 
     yield make
     for agent in made:
-        agent.session.close()
-        agent.openai.close()
-        agent.anthropic.close()
+        agent.close()
 
 
 @pytest.fixture

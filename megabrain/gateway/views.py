@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,10 +21,10 @@ from megabrain.gateway.dialects import DIALECTS, Dialect
 from megabrain.gateway.dialects.base import Ask, Unreadable
 from megabrain.gateway.errors import Code, Problem
 from megabrain.gateway.relay import Relay
-from megabrain.gateway.reply import Reply
+from megabrain.gateway.reply import ASKED_AGAIN, Reply
 from megabrain.gateway.request import ClientGone, Request
 from megabrain.gateway.routing import find_model, no_candidate, route, unknown_model
-from megabrain.gateway.snapshot import SnapshotUnavailable
+from megabrain.gateway.snapshot import Caller, SnapshotUnavailable
 from megabrain.gateway.watch import Watch
 
 if TYPE_CHECKING:
@@ -90,7 +91,13 @@ def _read(dialect: Dialect, body: bytes) -> Ask:
 
 def keys_page() -> str:
     """Where people manage their provider keys."""
-    return f"{settings.MEGABRAIN_BASE_URL}{reverse('byok:keys')}"
+    return f"{settings.MEGABRAIN_BASE_URL}{_keys_path()}"
+
+
+@cache
+def _keys_path() -> str:
+    """Looked up once: with every call it would take longer than routing."""
+    return reverse("byok:keys")
 
 
 # Looking things up ------------------------------------------------------------------------------
@@ -100,7 +107,8 @@ async def models(gateway: "Gateway", request: Request) -> None:
     """GET /v1/models: OpenAI's list, or Anthropic's for whoever says which version of it."""
     call, reply, dialect = _look_up(request)
     try:
-        listing = await _listing(gateway, request)
+        caller = await authenticate(request.headers, gateway.snapshot)
+        listing = await _listing(gateway, caller)
         if "anthropic-version" in request.headers:
             page = model_list.anthropic_page(listing, request.query)
             if page is None:
@@ -111,12 +119,11 @@ async def models(gateway: "Gateway", request: Request) -> None:
             call.status = 200
             await reply.whole(200, page)
             return
-        etag = (b"etag", listing.etag.encode())
-        known = request.headers.get("if-none-match", "")
-        if listing.etag in known:
-            await reply.whole(304, b"", [etag])
+        headers = [(b"etag", listing.etag.encode()), (b"vary", b"anthropic-version")]
+        if listing.etag in request.headers.get("if-none-match", ""):
+            await reply.whole(304, b"", headers, kept=ASKED_AGAIN)
         else:
-            await reply.whole(200, listing.openai, [etag])
+            await reply.whole(200, listing.openai, headers, kept=ASKED_AGAIN)
     except Exception as error:  # noqa: BLE001 -- as above.
         await _answer_error(error, reply, dialect, call)
 
@@ -125,11 +132,11 @@ async def model(gateway: "Gateway", request: Request, name: str) -> None:
     """GET /v1/models/{id}, under any spelling that a call would accept."""
     call, reply, dialect = _look_up(request)
     try:
-        listing = await _listing(gateway, request)
+        caller = await authenticate(request.headers, gateway.snapshot)
         catalogue = await gateway.snapshot.catalogue.get(None)
-        found = catalogue.find(name)
-        entry = model_list.one(listing, found.id) if found else None
-        if entry is None:
+        found = find_model(catalogue, caller, name)
+        entry = model_list.one(await _listing(gateway, caller), found.id)
+        if entry is None:  # It has left the catalogue in between.
             raise unknown_model(catalogue, name)
         await reply.whole(200, entry)
     except Exception as error:  # noqa: BLE001 -- as above.
@@ -198,8 +205,7 @@ def _load_record(account_id: UUID, request_id: UUID) -> dict[str, object] | None
     }
 
 
-async def _listing(gateway: "Gateway", request: Request) -> model_list.Listing:
-    caller = await authenticate(request.headers, gateway.snapshot)
+async def _listing(gateway: "Gateway", caller: Caller) -> model_list.Listing:
     catalogue = await gateway.snapshot.catalogue.get(None)
     keys = await gateway.snapshot.keys.get(caller.account_id)
     return gateway.model_lists.listing(catalogue, keys, caller)

@@ -57,6 +57,8 @@ class Dialect(ABC):
     endpoint: Endpoint
     #: The fields that an answer in one piece has; an error in a 200 has none of them.
     answer_fields: tuple[str, ...]
+    #: Whether a call uses tokens, so that some are assumed when nobody says how many.
+    uses_tokens = True
 
     def read(self, body: bytes) -> Ask:
         """What the body asks for. Raises Unreadable."""
@@ -179,7 +181,7 @@ _TOO_DEEP = f"The body is nested more than {MAX_DEPTH} levels deep."
 
 def too_deep(body: bytes) -> bool:
     """Whether valid JSON is nested more than MAX_DEPTH levels."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+    if not _many_brackets(body):
         return False
     # Without its escapes, a quotation mark begins or ends a string. Without its strings, what
     # is left are the brackets, of which each round takes the innermost away.
@@ -191,6 +193,19 @@ def too_deep(body: bytes) -> bool:
         if not brackets:
             return False
     return True
+
+
+def _many_brackets(body: bytes) -> bool:
+    """Whether there are enough to nest so deep. Finding the first few is quicker than counting."""
+    left = MAX_DEPTH
+    for bracket in (b"{", b"["):
+        at = body.find(bracket)
+        while at >= 0:
+            if left == 0:
+                return True
+            left -= 1
+            at = body.find(bracket, at + 1)
+    return False
 
 
 def _model(fields: Fields) -> str:

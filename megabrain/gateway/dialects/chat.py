@@ -28,9 +28,10 @@ class Chat(Dialect):
         return ask
 
     def write(self, ask: Ask, upstream_model: str, provider: Provider) -> bytes:
-        if ask.stream and provider.usage_option:
-            options = {**_object(ask, "stream_options"), "include_usage": True}
-            ask.fields["stream_options"] = msgspec.Raw(_ENCODER.encode(options))
+        options = _object(ask, "stream_options")
+        if ask.stream and provider.usage_option and options is not None:
+            wanted = _ENCODER.encode({**options, "include_usage": True})
+            ask.fields["stream_options"] = msgspec.Raw(wanted)
         return super().write(ask, upstream_model, provider)
 
     def error(self, problem: Problem, request_id: str) -> bytes:
@@ -129,15 +130,16 @@ def _usage(answer: dict[str, object] | None) -> Usage | None:
     )
 
 
-def _object(ask: Ask, name: str) -> dict[str, Any]:
-    """A field that ought to be an object; anything else goes to the provider to complain about."""
+def _object(ask: Ask, name: str) -> dict[str, Any] | None:
+    """A field that is an object, or empty; None if it is anything else, for which the provider
+    has better words."""
     raw = ask.fields.get(name)
-    found = None if raw is None else msgspec.json.decode(raw)
-    return found if isinstance(found, dict) else {}
+    found = {} if raw is None else msgspec.json.decode(raw)
+    return {} if found is None else found if isinstance(found, dict) else None
 
 
-def _flag(options: dict[str, Any], name: str) -> bool:
-    return options.get(name) is True
+def _flag(options: dict[str, Any] | None, name: str) -> bool:
+    return options is not None and options.get(name) is True
 
 
 CHAT = Chat()

@@ -43,6 +43,7 @@ class CountTokens(Messages):
 
     endpoint = Endpoint.COUNT_TOKENS
     answer_fields = ("input_tokens",)
+    uses_tokens = False
 
     def read(self, body: bytes) -> Ask:
         ask = super().read(body)
