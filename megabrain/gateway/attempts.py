@@ -140,6 +140,12 @@ def unavailable(candidate: Candidate, why: str, *, again: bool = False) -> Faile
     return Failed(candidate, Outcome.UNAVAILABLE, why, again=again)
 
 
+def broken(candidate: Candidate, why: str) -> Problem:
+    """A stream that cannot go on, after its first event."""
+    name = f"{candidate.provider.name} (key {candidate.key.shown})"
+    return Problem(Code.UPSTREAM_UNAVAILABLE, f"{name} {why}.", status=502)
+
+
 def all_failed(failures: Iterable[Failed], model: str, page: str) -> Problem:
     """The one error for a call that every key failed. The balance is not charged for it."""
     failures = list(failures)

@@ -14,6 +14,8 @@ from megabrain.gateway.routing import Candidate
 from megabrain.gateway.snapshot import Caller, Model
 
 CLIENT_CLOSED = "client_closed"
+#: nginx's word for a caller who left before there was a status.
+CLIENT_CLOSED_STATUS = 499
 
 
 @dataclass(slots=True)

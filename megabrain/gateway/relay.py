@@ -19,6 +19,7 @@ from megabrain.gateway.attempts import (
     UNSEALABLE,
     Failed,
     all_failed,
+    broken,
     classified,
     refused,
     unavailable,
@@ -39,6 +40,9 @@ MAX_ANSWER = 32 * 1024 * 1024
 #: Enough to classify an error and to quote it; the rest is not waited for.
 MAX_ERROR = 64 * 1024
 MAX_ATTEMPTS = 8
+#: An answer in one piece begins when all of it has been written, and that may take so many times
+#: as long as the first event of a stream: ten minutes by default, which is what SDKs wait for.
+WHOLE_TAKES = 5
 #: How long the end of an answer may take once all of it has been passed on.
 LAST_CHUNK_SECONDS = 1.0
 GOODBYE_SECONDS = 2.0
@@ -66,8 +70,11 @@ class Relay:
         self._health = health
         self._events: Events = dialect.events(ask)
         self._silences = 0
+        self._page = ""
 
     async def run(self, route: Route, watch: Watch, page: str) -> None:
+        """`page` is where the caller manages the keys."""
+        self._page = page
         failures: list[Failed] = []
         try:
             for candidate in route.candidates:
@@ -102,7 +109,7 @@ class Relay:
         self._silences += 1
         due = self._reply.started or self._silences > 1
         if due and self._ask.stream and not self._reply.ended:
-            self._reply.keep_alive(self._events.keep_alive())
+            self._reply.keep_alive(self._events.keep_alive)
 
     # One attempt -----------------------------------------------------------------------------
 
@@ -121,7 +128,8 @@ class Relay:
         except (Unsealable, UnusableSecret):
             failed = Failed(candidate, UNSEALABLE, "has a stored key that cannot be opened")
         else:
-            deadline = monotonic() + settings.MEGABRAIN_FIRST_BYTE_SECONDS
+            seconds = settings.MEGABRAIN_FIRST_BYTE_SECONDS
+            deadline = monotonic() + (seconds if self._ask.stream else seconds * WHOLE_TAKES)
             found = await self._ask_provider(attempt, request, secret, watch, deadline)
             if found is None:
                 return None
@@ -158,6 +166,7 @@ class Relay:
             return unavailable(candidate, "sent an event that is too long")
         except Interrupted as interrupted:
             if interrupted.stopping or self._reply.gone or watch.expired:
+                attempt.end(CLIENT_CLOSED if self._reply.gone else TIMED_OUT)
                 raise
             return Failed(candidate, TIMED_OUT, "did not answer in time")
         finally:
@@ -278,7 +287,7 @@ class Relay:
             call.outcome = "ok"
             attempt.end("ok", answer.status)
         else:
-            problem = ending or _broken(candidate, "ended its answer in the middle")
+            problem = ending or broken(candidate, "ended its answer in the middle")
             attempt.end(attempt.outcome or "unavailable", answer.status)
             await self._say_broken(problem, watch)
         call.usage = events.usage
@@ -305,13 +314,13 @@ class Relay:
                     return None
                 block = events.forward(splitter.feed(data))
         except Unreachable as error:
-            return _broken(candidate, error.message)
+            return broken(candidate, error.message)
         except EventTooLong:
-            return _broken(candidate, "sent an event that is too long")
+            return broken(candidate, "sent an event that is too long")
         except Interrupted as interrupted:
             if interrupted.stopping:
                 return Problem(Code.SERVICE_UNAVAILABLE, _STOPPING)
-            return _broken(candidate, "took too long over its answer")
+            return broken(candidate, "took too long over its answer")
 
     def _reported(self, attempt: Attempt, answer: Answer, secret: Secret) -> Problem:
         """What an error event in mid-stream means, for the key and for the caller."""
@@ -323,7 +332,7 @@ class Relay:
         self._health.failed(failed, self._call.model)
         if failed.refusal is not None:
             return refused(candidate, failure, 200, events.error, self._call.endpoint, secret)
-        return all_failed([failed], self._call.asked, settings.MEGABRAIN_BASE_URL)
+        return all_failed([failed], self._call.asked, self._page)
 
     # Ends ------------------------------------------------------------------------------------
 
@@ -381,6 +390,8 @@ class Relay:
         problem = Problem(Code.SERVICE_UNAVAILABLE, _STOPPING)
         problem.request_id = self._call.request_id
         reply = self._reply
+        if self._call.attempts and not self._call.attempts[-1].outcome:
+            self._call.attempts[-1].end(problem.code)
         if not reply.started:
             await reply.problem(problem, self._dialect)
         elif not reply.ended:
@@ -392,11 +403,7 @@ class Relay:
 
     def _estimate(self, output_tokens: int) -> None:
         call = self._call
+        if not self._dialect.uses_tokens:
+            return
         context = call.model.context if call.model else None
         call.usage = estimate(self._ask.size, output_tokens, call.usage, context)
-
-
-def _broken(candidate: Candidate, why: str) -> Problem:
-    """A stream that cannot go on, after its first event."""
-    name = f"{candidate.provider.name} (key {candidate.key.shown})"
-    return Problem(Code.UPSTREAM_UNAVAILABLE, f"{name} {why}.", status=502)

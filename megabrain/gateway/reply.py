@@ -15,38 +15,62 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
-_NEVER_KEPT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+NEVER_KEPT = b"no-store"
+#: Kept by the caller alone, and used again only after asking.
+ASKED_AGAIN = b"private, no-cache"
 _EVENT_STREAM = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
-    (b"x-content-type-options", b"nosniff"),
+    NOSNIFF,
 )
 
 
 class Reply:
     """The reply to one request. `gone` is set when the caller has hung up."""
 
-    __slots__ = ("_call", "_keeping", "_send", "ended", "gone", "last_sent", "started")
+    __slots__ = (
+        "_answering",
+        "_call",
+        "_keeping",
+        "_send",
+        "ended",
+        "gone",
+        "last_sent",
+        "started",
+    )
 
     def __init__(self, send: Send, call: Call) -> None:
         self._send = send
         self._call = call
         self._keeping: asyncio.Task[None] | None = None
+        #: A part of the answer is on its way; whatever is made now would have to come after it.
+        self._answering = False
         self.started = False
         self.ended = False
         self.gone = False
         self.last_sent = monotonic()
 
-    async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        """An answer in one piece."""
+    async def whole(
+        self, status: int, body: bytes, headers: Headers = (), *, kept: bytes = NEVER_KEPT
+    ) -> None:
+        """An answer in one piece; `kept` says how long a cache may keep it."""
         self.started = self.ended = True
-        length = (b"content-length", b"%d" % len(body))
+        # With a 304 it would be the length of what the caller has.
+        length = [] if status == 304 else [(b"content-length", b"%d" % len(body))]
         await self._out(
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [JSON, length, *_NEVER_KEPT, *headers, *self._call.receipt()],
+                "headers": [
+                    JSON,
+                    *length,
+                    (b"cache-control", kept),
+                    NOSNIFF,
+                    *headers,
+                    *self._call.receipt(),
+                ],
             }
         )
         await self._out({"type": "http.response.body", "body": body})
@@ -60,6 +84,43 @@ class Reply:
 
     async def start(self, headers: Headers = ()) -> None:
         """The headers of a stream."""
+        self._answering = True
+        try:
+            await self._start(headers)
+        finally:
+            self._answering = False
+
+    async def write(self, events: bytes) -> None:
+        """Whole events of the stream, never a part of one."""
+        self._answering = True
+        try:
+            if self._keeping is not None:
+                await asyncio.wait({self._keeping})
+                self._keeping = None
+            await self._out({"type": "http.response.body", "body": events, "more_body": True})
+        finally:
+            self._answering = False
+
+    async def end(self) -> None:
+        self.ended = True
+        await self._out({"type": "http.response.body", "body": b""})
+
+    def keep_alive(self, sign: Callable[[], bytes]) -> None:
+        """Send a sign of life beside what the relay is waiting for.
+
+        It is asked for only when it will be sent, and next: it may have a number.
+        """
+        if not self._answering and (self._keeping is None or self._keeping.done()):
+            self._keeping = asyncio.ensure_future(self._sign_of_life(sign()))
+
+    async def _sign_of_life(self, events: bytes) -> None:
+        if self.ended:
+            return
+        if not self.started:
+            await self._start()
+        await self._out({"type": "http.response.body", "body": events, "more_body": True})
+
+    async def _start(self, headers: Headers = ()) -> None:
         self.started = True
         await self._out(
             {
@@ -68,29 +129,6 @@ class Reply:
                 "headers": [*_EVENT_STREAM, *headers, *self._call.receipt()],
             }
         )
-
-    async def write(self, events: bytes) -> None:
-        """Whole events of the stream, never a part of one."""
-        if self._keeping is not None:
-            await asyncio.wait({self._keeping})
-            self._keeping = None
-        await self._out({"type": "http.response.body", "body": events, "more_body": True})
-
-    async def end(self) -> None:
-        self.ended = True
-        await self._out({"type": "http.response.body", "body": b""})
-
-    def keep_alive(self, events: bytes) -> None:
-        """Send a sign of life beside what the relay is waiting for."""
-        if self._keeping is None or self._keeping.done():
-            self._keeping = asyncio.ensure_future(self._sign_of_life(events))
-
-    async def _sign_of_life(self, events: bytes) -> None:
-        if self.ended:
-            return
-        if not self.started:
-            await self.start()
-        await self._out({"type": "http.response.body", "body": events, "more_body": True})
 
     async def _out(self, message: Message) -> None:
         if self.gone:

@@ -6,6 +6,7 @@ goes to the address its provider's adapter names, or nowhere.
 """
 
 import asyncio
+import io
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -21,20 +22,18 @@ MAX_CONNECTIONS = 8192
 #: How long a connection is kept for the next call.
 KEPT_SECONDS = 55.0
 READ_AHEAD = 64 * 1024
+#: A larger body is written piece by piece, so that others have their turn; aiohttp insists.
+IN_PIECES = 1024 * 1024
 
 _LEFT_TO_US = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class Unreachable(Exception):
-    """No answer, or the end of one that had begun. `sent` when the provider may have begun work.
+    """No answer, or the end of one that had begun. The message is ours and names no address."""
 
-    The message is ours and names no address.
-    """
-
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.sent = sent
 
 
 class Answer(Protocol):
@@ -95,18 +94,19 @@ class Upstream:
         The limit of that wait is the caller's: cancelling it closes the connection.
         """
         assert self._session is not None, "Enter the Upstream first."
+        body = request.body
         try:
             response = await self._session.request(
                 request.method,
                 self._url(request.url),
-                data=request.body,
+                data=io.BytesIO(body) if body and len(body) > IN_PIECES else body,
                 headers={**request.headers, "accept-encoding": "identity"},
                 allow_redirects=False,
             )
         except aiohttp.ClientError as error:
             raise _unreachable(error) from None
         except (TimeoutError, OSError, ValueError):
-            raise Unreachable("could not be reached in time", sent=False) from None
+            raise Unreachable("could not be reached in time") from None
         return _Response(response)
 
     def _url(self, text: str) -> URL:
@@ -135,7 +135,7 @@ class _Response:
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
-            raise Unreachable("broke off its answer", sent=True) from None
+            raise Unreachable("broke off its answer") from None
 
     def close(self) -> None:
         self._response.close()
@@ -144,11 +144,11 @@ class _Response:
 def _unreachable(error: aiohttp.ClientError) -> Unreachable:
     # Without its cause: aiohttp's errors hold the request, and so the key.
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return Unreachable("could not be connected to in time", sent=False)
+        return Unreachable("could not be connected to in time")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return Unreachable("could not prove who it is (TLS)", sent=False)
+        return Unreachable("could not prove who it is (TLS)")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
-        return Unreachable("could not be connected to", sent=False)
+        return Unreachable("could not be connected to")
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-        return Unreachable("closed the connection without an answer", sent=True)
-    return Unreachable("sent an answer that is not HTTP", sent=True)
+        return Unreachable("closed the connection without an answer")
+    return Unreachable("sent an answer that is not HTTP")

@@ -16,7 +16,7 @@ from billing.models import UsageRecord
 from byok.providers.base import Endpoint
 from megabrain.gateway import model_list
 from megabrain.gateway.auth import authenticate
-from megabrain.gateway.call import CLIENT_CLOSED, Call
+from megabrain.gateway.call import CLIENT_CLOSED, CLIENT_CLOSED_STATUS, Call
 from megabrain.gateway.dialects import DIALECTS, Dialect
 from megabrain.gateway.dialects.base import Ask, Unreadable
 from megabrain.gateway.errors import Code, Problem
@@ -58,6 +58,7 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
     except Exception as error:  # noqa: BLE001 -- whatever it is, the caller gets an answer in its dialect.
         await _answer_error(error, reply, dialect, call)
     finally:
+        call.status = call.status or CLIENT_CLOSED_STATUS
         gateway.settlement.record(call)
 
 
