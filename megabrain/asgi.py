@@ -35,6 +35,8 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
+    if any(name == b"upgrade" for name, _ in scope["headers"]):
+        send = and_hang_up(send)
     path = scope["path"]
     if settings.MEGABRAIN_SERVE != "site" and gateway.serves(path):
         await gateway(scope, receive, send)
@@ -46,6 +48,22 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, 404, b'{"error": {"message": "Only the gateway is served here."}}')
     else:
         await site(scope, receive, send)
+
+
+def and_hang_up(send: Send) -> Send:
+    """`send`, and nothing more on this connection after the answer.
+
+    The server takes what follows a request for an upgrade for another protocol and stops reading
+    it, so the body of this request would be taken for the next one.
+    """
+
+    async def send_and_close(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (b"connection", b"close")]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_and_close
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

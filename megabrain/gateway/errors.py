@@ -154,6 +154,9 @@ class Problem(Exception):
             found.append((b"retry-after", b"%d" % max(1, -int(-self.retry_after // 1))))
         if self.allow:
             found.append((b"allow", self.allow.encode()))
+        if self.exact_status == 408:
+            # The rest of the request would be taken for another one, or trickle in forever.
+            found.append((b"connection", b"close"))
         return found
 
 

@@ -34,39 +34,33 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 def presentable(text: str, secret: Secret | None) -> str:
     """At most LONGEST characters of the text; credentials in it are masked, markup left out."""
-    text = _CONTROL.sub(" ", text[:_READ])
-    if secret is not None:
-        text = _without(text, secret)
-    text = _KEY_SHAPED.sub(MASK, text)
-    text = _RANDOM.sub(_unless_harmless, text)
-    # Only now: a tag in the middle of a key would have hidden it.
-    text = _KEY_SHAPED.sub(MASK, _TAG.sub("", text))
+    forms = _forms(secret) if secret is not None else set()
+    text = _masked(_CONTROL.sub(" ", text[:_READ]), forms)
+    # Once more: a tag in the middle of a key would have hidden it.
+    text = _masked(_TAG.sub("", text), forms)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _unless_harmless(match: re.Match[str]) -> str:
-    found = match[0]
+def _masked(text: str, forms: set[str]) -> str:
+    """The text without what is key-shaped or random, and without any of these slices."""
+    # All of it is found before any is masked: half a key may no longer look like one.
+    spans = [match.span() for match in _KEY_SHAPED.finditer(text)]
+    spans += [match.span() for match in _RANDOM.finditer(text) if not _harmless(match[0])]
+    if forms:
+        starts = range(len(text) - _SLICE + 1)
+        spans += [(at, at + _SLICE) for at in starts if text[at : at + _SLICE] in forms]
+    out: list[str] = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start > end or not out:
+            out += [text[end:start], MASK]
+        end = max(end, stop)
+    return "".join([*out, text[end:]])
+
+
+def _harmless(found: str) -> bool:
     mixed = re.search(r"[0-9]", found) and re.search(r"[A-Za-z]", found)
-    return MASK if mixed and not found.startswith(_IDS) else found
-
-
-def _without(text: str, secret: Secret) -> str:
-    """The text without any eight characters in a row of the secret, plain or encoded."""
-    forms = _forms(secret)
-    hidden = bytearray(len(text))
-    for start in range(len(text) - _SLICE + 1):
-        if text[start : start + _SLICE] in forms:
-            hidden[start : start + _SLICE] = b"\1" * _SLICE
-    if not any(hidden):
-        return text
-    out, masked = [], False
-    for character, hide in zip(text, hidden, strict=True):
-        if not hide:
-            out.append(character)
-        elif not masked:
-            out.append(MASK)
-        masked = bool(hide)
-    return "".join(out)
+    return not mixed or found.startswith(_IDS)
 
 
 def _forms(secret: Secret) -> set[str]:

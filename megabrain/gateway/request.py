@@ -76,6 +76,13 @@ class Request:
         if not declared.isdecimal() or int(declared) > MAX_BODY:
             raise _too_large()
         packed = await self._received(bodies)
+        if not packed and "upgrade" in self.headers:
+            # Where the server sees one, it leaves the body to the other protocol.
+            raise Problem(
+                Code.INVALID_REQUEST,
+                "The request asks for an upgrade to another protocol, so its body was not read. "
+                "Send it without the header Upgrade.",
+            )
         if encoding in {"", "identity"} or not packed:
             return packed
         unpack = _unzstd if encoding == "zstd" else _gunzip
@@ -84,7 +91,8 @@ class Request:
         return await asyncio.to_thread(unpack, packed)
 
     async def _received(self, bodies: Bodies) -> bytes:
-        message = await self.receive()
+        until = asyncio.get_running_loop().time() + settings.MEGABRAIN_TOTAL_SECONDS
+        message = await self._next(until)
         if not message.get("more_body"):
             if message["type"] == "http.disconnect":
                 raise ClientGone
@@ -104,14 +112,20 @@ class Request:
                     raise _too_large()
                 if not message.get("more_body"):
                     return b"".join(chunks)
-                async with asyncio.timeout(settings.MEGABRAIN_IDLE_SECONDS):
-                    message = await self.receive()
+                message = await self._next(until)
+        finally:
+            bodies.held -= size
+
+    async def _next(self, until: float) -> Message:
+        """The next part of the body, which may neither pause for long nor trickle in forever."""
+        idle: float = settings.MEGABRAIN_IDLE_SECONDS
+        try:
+            async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + idle)):
+                return await self.receive()
         except TimeoutError:
             raise Problem(
                 Code.INVALID_REQUEST, "The rest of the request did not arrive in time.", status=408
             ) from None
-        finally:
-            bodies.held -= size
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -48,12 +48,12 @@ class Canary:
 
     def sightings(self, **places: bytes | str) -> list[str]:
         """Where it is to be seen, and how. Empty when all is well."""
-        return [
-            f"{place}: {name}"
-            for place, content in places.items()
-            for name, form in self.forms().items()
-            if form in (content.encode() if isinstance(content, str) else content)
-        ]
+        forms = self.forms()
+        found = []
+        for place, content in places.items():
+            raw = content.encode() if isinstance(content, str) else content
+            found += [f"{place}: {name}" for name, form in forms.items() if form in raw]
+        return found
 
 
 def middle_of_base64(encode: Callable[[bytes], bytes], raw: bytes, shift: int) -> bytes:

@@ -3,6 +3,8 @@
 import pytest
 from django.db import connection
 
+from tests.guarantees.watch import Watch
+
 
 @pytest.fixture
 def broken_audit_log(db, owner):
@@ -24,3 +26,8 @@ def broken_audit_log(db, owner):
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for statement in refuse[connection.vendor]:
             cursor.execute(statement)
+
+
+@pytest.fixture
+def watch(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Watch:
+    return Watch(caplog, capfd)

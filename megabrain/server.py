@@ -1,0 +1,76 @@
+"""uvicorn's HTTP with bounds for the head of a request, and without what comes after its body.
+
+Whoever reads a body bounds it. The head is read by the server alone, which would take it for as
+long and at whatever length it comes; and it would add the trailers of a body to the headers, where
+a proxy in front has not looked at them.
+"""
+
+import asyncio
+
+from django.conf import settings
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: The request line and all headers. A read more may pass, if it completes them.
+MAX_HEAD = 64 * 1024
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
+
+
+class Http(HttpToolsProtocol):
+    """One connection of a client."""
+
+    _in_head = True
+    _head_size = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As there.
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_size += len(data)
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            if self._head_size > MAX_HEAD:
+                self._refuse_head()
+            elif self._head_timer is None:
+                self._wait_for_head()
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_size = True, 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(settings.MEGABRAIN_IDLE_SECONDS, self._hang_up)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _hang_up(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+    def _refuse_head(self) -> None:
+        # While another answer is on its way, one in the middle of it would be taken for a part.
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_TOO_LARGE)
+        self.transport.close()
