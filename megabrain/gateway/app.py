@@ -5,6 +5,7 @@ import contextlib
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 import structlog
@@ -17,7 +18,7 @@ from megabrain.gateway.errors import Code, Problem
 from megabrain.gateway.key_health import KeyHealth
 from megabrain.gateway.limits import Limits
 from megabrain.gateway.model_list import ModelLists
-from megabrain.gateway.reply import Message, Receive, Send
+from megabrain.gateway.reply import Message, Receive, Reply, Send
 from megabrain.gateway.request import Bodies, Request
 from megabrain.gateway.settlement import Settlement
 from megabrain.gateway.snapshot import Snapshot, SnapshotUnavailable
@@ -118,6 +119,16 @@ class Gateway:
         await self.upstream.__aexit__(None, None, None)
         await asyncio.to_thread(self.settlement.close)
         await asyncio.to_thread(self.snapshot.close)
+
+    @contextlib.contextmanager
+    def watch(self, receive: Receive, reply: Reply) -> Iterator[Watch]:
+        """Watch over a call of the task that enters; it is ended when the process must."""
+        with Watch(receive, reply) as watch:
+            self.watches.add(watch)
+            try:
+                yield watch
+            finally:
+                self.watches.discard(watch)
 
     # Requests --------------------------------------------------------------------------------
 

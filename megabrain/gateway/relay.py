@@ -34,7 +34,7 @@ from megabrain.gateway.reply import Headers, Reply
 from megabrain.gateway.routing import Candidate, Route
 from megabrain.gateway.sse import EventTooLong, Splitter
 from megabrain.gateway.upstream import Answer, Unreachable, Upstream
-from megabrain.gateway.watch import Interrupted, Watch
+from megabrain.gateway.watch import STOPPING, Interrupted, Watch
 
 MAX_ANSWER = 32 * 1024 * 1024
 #: Enough to classify an error and to quote it; the rest is not waited for.
@@ -46,8 +46,6 @@ WHOLE_TAKES = 5
 #: How long the end of an answer may take once all of it has been passed on.
 LAST_CHUNK_SECONDS = 1.0
 GOODBYE_SECONDS = 2.0
-
-_STOPPING = "MegaBrain is being restarted, and this call had no time to end. Send it again."
 
 
 class Relay:
@@ -319,7 +317,7 @@ class Relay:
             return broken(candidate, "sent an event that is too long")
         except Interrupted as interrupted:
             if interrupted.stopping:
-                return Problem(Code.SERVICE_UNAVAILABLE, _STOPPING)
+                return Problem(Code.SERVICE_UNAVAILABLE, STOPPING)
             return broken(candidate, "took too long over its answer")
 
     def _reported(self, attempt: Attempt, answer: Answer, secret: Secret) -> Problem:
@@ -380,14 +378,14 @@ class Relay:
             self._call.outcome = CLIENT_CLOSED
             self._estimate(0)
         elif interrupted.stopping:
-            await self._refuse(Problem(Code.SERVICE_UNAVAILABLE, _STOPPING), watch)
+            await self._refuse(Problem(Code.SERVICE_UNAVAILABLE, STOPPING), watch)
         else:
             late = Problem(Code.UPSTREAM_UNAVAILABLE, "The call took too long.", status=504)
             await self._refuse(late, watch)
 
     async def _goodbye(self) -> None:
         """The server ends this task. Its last words still go out, and the call is settled."""
-        problem = Problem(Code.SERVICE_UNAVAILABLE, _STOPPING)
+        problem = Problem(Code.SERVICE_UNAVAILABLE, STOPPING)
         problem.request_id = self._call.request_id
         reply = self._reply
         if self._call.attempts and not self._call.attempts[-1].outcome:

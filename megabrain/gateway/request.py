@@ -11,6 +11,7 @@ from django.conf import settings
 
 from megabrain.gateway.errors import Code, Problem
 from megabrain.gateway.reply import Message, Receive, Send
+from megabrain.gateway.watch import STOPPING, Interrupted, Watch
 
 MAX_BODY = 32 * 1024 * 1024
 #: What all requests of a process together may hold while their bodies are read.
@@ -59,7 +60,7 @@ class Request:
         pairs = parse_qs(self._query.decode("latin-1"), max_num_fields=50)
         return {name: values[-1] for name, values in pairs.items()}
 
-    async def body(self, bodies: Bodies) -> bytes:
+    async def body(self, bodies: Bodies, watch: Watch) -> bytes:
         """The body, unpacked. Raises Problem, and ClientGone."""
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity", "gzip", "x-gzip", "zstd"}:
@@ -75,7 +76,7 @@ class Request:
         declared = self.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > MAX_BODY:
             raise _too_large()
-        packed = await self._received(bodies)
+        packed = await self._received(bodies, watch)
         if not packed and "upgrade" in self.headers:
             # Where the server sees one, it leaves the body to the other protocol.
             raise Problem(
@@ -90,9 +91,8 @@ class Request:
             return unpack(packed)
         return await asyncio.to_thread(unpack, packed)
 
-    async def _received(self, bodies: Bodies) -> bytes:
-        until = asyncio.get_running_loop().time() + settings.MEGABRAIN_TOTAL_SECONDS
-        message = await self._next(until)
+    async def _received(self, bodies: Bodies, watch: Watch) -> bytes:
+        message = await self._next(watch)
         if not message.get("more_body"):
             if message["type"] == "http.disconnect":
                 raise ClientGone
@@ -112,17 +112,17 @@ class Request:
                     raise _too_large()
                 if not message.get("more_body"):
                     return b"".join(chunks)
-                message = await self._next(until)
+                message = await self._next(watch)
         finally:
             bodies.held -= size
 
-    async def _next(self, until: float) -> Message:
+    async def _next(self, watch: Watch) -> Message:
         """The next part of the body, which may neither pause for long nor trickle in forever."""
-        idle: float = settings.MEGABRAIN_IDLE_SECONDS
         try:
-            async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + idle)):
-                return await self.receive()
-        except TimeoutError:
+            return await watch.wait(self.receive(), settings.MEGABRAIN_IDLE_SECONDS)
+        except Interrupted as interrupted:
+            if interrupted.stopping:
+                raise Problem(Code.SERVICE_UNAVAILABLE, STOPPING) from None
             raise Problem(
                 Code.INVALID_REQUEST, "The rest of the request did not arrive in time.", status=408
             ) from None

@@ -49,8 +49,9 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
         gateway.limits.enter(caller)
         call.caller = caller
         try:
-            body = await request.body(gateway.bodies)
-            await _relay(gateway, request, call, dialect, reply, body)
+            with gateway.watch(request.receive, reply) as watch:
+                body = await request.body(gateway.bodies, watch)
+                await _relay(gateway, call, dialect, reply, body, watch)
         finally:
             gateway.limits.leave(caller)
     except ClientGone:
@@ -63,7 +64,7 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
 
 
 async def _relay(
-    gateway: "Gateway", request: Request, call: Call, dialect: Dialect, reply: Reply, body: bytes
+    gateway: "Gateway", call: Call, dialect: Dialect, reply: Reply, body: bytes, watch: Watch
 ) -> None:
     assert call.caller is not None
     ask = _read(dialect, body)
@@ -75,12 +76,8 @@ async def _relay(
     if not found.candidates:
         raise no_candidate(found, call.endpoint, keys_page())
     relay = Relay(call, ask, dialect, reply, gateway.upstream, gateway.health)
-    with Watch(request.receive, reply, relay.silence) as watch:
-        gateway.watches.add(watch)
-        try:
-            await relay.run(found, watch, keys_page())
-        finally:
-            gateway.watches.discard(watch)
+    watch.attend(relay.silence)
+    await relay.run(found, watch, keys_page())
 
 
 def _read(dialect: Dialect, body: bytes) -> Ask:

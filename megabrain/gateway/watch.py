@@ -19,6 +19,8 @@ HANG_UP_SECONDS = 30.0
 FIRST_LOOK = 0.5
 LONGEST_NAP = 3600.0
 
+STOPPING = "MegaBrain is being restarted, and this call had no time to end. Send it again."
+
 T = TypeVar("T")
 
 
@@ -31,9 +33,9 @@ class Interrupted(Exception):
 
 
 class Watch:
-    """Watches over the task that enters it.
+    """Watches over the task that enters it, first while its request is read.
 
-    `silence` is called when nothing has been sent for the keep-alive interval.
+    Once that is `attend`ed to, it also looks whether the caller is still there.
     """
 
     __slots__ = (
@@ -54,11 +56,11 @@ class Watch:
         "_waiting",
     )
 
-    def __init__(self, receive: Receive, reply: Reply, silence: Callable[[], None]) -> None:
+    def __init__(self, receive: Receive, reply: Reply) -> None:
         self._loop = asyncio.get_running_loop()
         self._receive = receive
         self._reply = reply
-        self._silence = silence
+        self._silence: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,6 +85,16 @@ class Watch:
             self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
+
+    def attend(self, silence: Callable[[], None]) -> None:
+        """The request has been read: from now on whatever else arrives is a hang-up.
+
+        `silence` is called when nothing has been sent for the keep-alive interval.
+        """
+        self._silence = silence
+        soon = monotonic() + FIRST_LOOK
+        if soon < self._armed:
+            self._arm(soon)
 
     async def wait(self, work: Awaitable[T], seconds: float) -> T:
         """The result of `work`. Raises Interrupted when it is not there in time."""
@@ -133,7 +145,7 @@ class Watch:
     def _look(self) -> None:
         now = monotonic()
         reply = self._reply
-        if self._listener is None:
+        if self._silence is not None and self._listener is None:
             self._listener = self._loop.create_task(self._listen())
         if reply.gone and self._gone_at is None:
             self._gone_at = now
@@ -143,7 +155,7 @@ class Watch:
             self._armed = float("inf")
             self._fire()
             return
-        if not reply.gone:
+        if self._silence is not None and not reply.gone:
             interval = settings.MEGABRAIN_KEEPALIVE_SECONDS
             if now >= max(reply.last_sent, self._silent_since) + interval:
                 self._silent_since = now
