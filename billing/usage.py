@@ -4,7 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from django.db import DataError, IntegrityError, connection, models, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DataError,
+    IntegrityError,
+    connections,
+    models,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from billing.models import UsageRecord
 
@@ -34,21 +42,24 @@ def record_usage(records: Sequence[UsageRecord]) -> int:
 
 def _insert(records: Sequence[UsageRecord]) -> None:
     """What `bulk_create` would do, at half its cost: there is one row for every call."""
-    quote = connection.ops.quote_name
+    database = connections[DEFAULT_DB_ALIAS]
+    quote = database.ops.quote_name
     names = ", ".join(quote(str(field.column)) for field in _COLUMNS)
     places = ", ".join(["%s"] * len(_COLUMNS))
     statement = (
         f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608 -- names of our own.
         " ON CONFLICT DO NOTHING"
     )
-    written = [_writer(field) for field in _COLUMNS]
-    with transaction.atomic(), connection.cursor() as cursor:
+    written = [_writer(field, database) for field in _COLUMNS]
+    with transaction.atomic(), database.cursor() as cursor:
         cursor.executemany(statement, [[write(record) for write in written] for record in records])
 
 
-def _writer(field: "models.Field[Any, Any]") -> Callable[[UsageRecord], Any]:
+def _writer(
+    field: "models.Field[Any, Any]", database: BaseDatabaseWrapper
+) -> Callable[[UsageRecord], Any]:
     """How the value of a field is taken from a record and given to the database."""
     name: str = field.attname
     if isinstance(field, _PREPARED):
-        return lambda record: field.get_db_prep_save(getattr(record, name), connection)
+        return lambda record: field.get_db_prep_save(getattr(record, name), database)
     return lambda record: getattr(record, name)

@@ -22,7 +22,7 @@ from megabrain.gateway.call import Call
 from megabrain.gateway.metering import Usage, market_micros
 from orgs.models import ApiToken
 
-BATCH_SECONDS = 0.05
+BATCH_SECONDS = 0.08
 BATCH_SIZE = 2000
 MAX_WAITING = 100_000
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
