@@ -1,4 +1,5 @@
-"""uvicorn's HTTP with bounds for the head of a request, and without what comes after its body.
+"""What uvicorn is started with: its HTTP with bounds for a request's head, and uvloop's loop
+without its bound on new connections.
 
 Whoever reads a body bounds it. The head is read by the server alone, which would take it for as
 long and at whatever length it comes; and it would add the trailers of a body to the headers, where
@@ -6,9 +7,17 @@ a proxy in front has not looked at them.
 """
 
 import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
 
+import uvloop
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: New connections in a turn of the loop, at most, so that the old ones have theirs.
+MAX_ACCEPTED = 128
 
 #: The request line and all headers. A read more may pass, if it completes them.
 MAX_HEAD = 64 * 1024
@@ -74,3 +83,51 @@ class Http(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_TOO_LARGE)
         self.transport.close()
+
+
+class Loop(uvloop.Loop):
+    """Takes all connections that wait, not one in a turn.
+
+    libuv accepts one connection each time it looks. While a thousand
+    streams make a turn last some milliseconds, the thousandth caller would wait a minute.
+    """
+
+    # Any: these are asyncio's own arguments, handed on.
+    async def create_server(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], *args: Any, **options: Any
+    ) -> Any:
+        if options.get("ssl") is not None:
+            return await super().create_server(protocol_factory, *args, **options)
+        connecting: set[asyncio.Task[Any]] = set()
+
+        def accept_the_others() -> None:
+            for listener in server.sockets:
+                for connection in _waiting_at(listener.fileno()):
+                    task = self.create_task(
+                        self.connect_accepted_socket(protocol_factory, connection)
+                    )
+                    connecting.add(task)
+                    task.add_done_callback(connecting.discard)
+
+        def accepted() -> asyncio.BaseProtocol:
+            accept_the_others()
+            return protocol_factory()
+
+        server: Any = await super().create_server(accepted, *args, **options)
+        return server
+
+
+def _waiting_at(port: int) -> list[socket.socket]:
+    """The connections that wait at a listening socket, which belongs to the loop."""
+    found: list[socket.socket] = []
+    # A descriptor of our own, no longer than this: another one would keep the port open.
+    with socket.socket(fileno=os.dup(port)) as listener:
+        listener.setblocking(False)
+        while len(found) < MAX_ACCEPTED:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # None waits, or there is no descriptor left for it.
+                break
+            connection.setblocking(False)
+            found.append(connection)
+    return found
