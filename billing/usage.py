@@ -32,7 +32,8 @@ def record_usage(records: Sequence[UsageRecord]) -> int:
     """
     try:
         _insert(records)
-    except (DataError, IntegrityError):
+    except (DataError, IntegrityError, OverflowError, TypeError, ValueError):
+        # The last three are a driver's, who cannot even send it.
         if len(records) > 1:
             return sum(record_usage([record]) for record in records)
         log.exception("billing.usage.refused", request_id=str(records[0].request_id))

@@ -1,8 +1,11 @@
 """The ASGI entry: agents under /v1 go to the gateway, everything else to the site.
 
 The gateway comes ahead of Django's middleware. MEGABRAIN_SERVE lets a process be only one of them.
+Django takes a body of any size, for as long as it comes, and keeps it on disk before it looks at
+the request; so what is for the site is bounded here.
 """
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -27,6 +30,11 @@ Send = Callable[[Any], Awaitable[None]]
 
 HEALTH = {"/healthz", "/readyz"}
 
+#: No form of the site is near it.
+MAX_SITE_BODY = 1024 * 1024
+_TOO_LARGE = 413, b'{"error": {"message": "The request is too large: a body may have 1 MiB."}}'
+_TOO_LATE = 408, b'{"error": {"message": "The rest of the request did not arrive in time."}}'
+
 site = get_asgi_application()
 gateway = Gateway()
 
@@ -36,6 +44,8 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         await lifespan(receive, send)
         return
     if any(name == b"upgrade" for name, _ in scope["headers"]):
+        # The server takes what follows such a request for another protocol and stops reading it,
+        # so the body of this request would be taken for the next one.
         send = and_hang_up(send)
     path = scope["path"]
     if settings.MEGABRAIN_SERVE != "site" and gateway.serves(path):
@@ -47,15 +57,55 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     elif settings.MEGABRAIN_SERVE == "gateway" and path not in HEALTH:
         await answer(send, 404, b'{"error": {"message": "Only the gateway is served here."}}')
     else:
-        await site(scope, receive, send)
+        await serve_site(scope, receive, send)
+
+
+async def serve_site(scope: Message, receive: Receive, send: Send) -> None:
+    """The site, for whoever sends it a body that is small and comes in time."""
+    body = SiteBody(receive)
+    if any(
+        name == b"content-length" and int(value) > MAX_SITE_BODY for name, value in scope["headers"]
+    ):
+        body.refused = _TOO_LARGE
+    else:
+        await site(scope, body.receive, send)
+    if body.refused is not None:
+        status, text = body.refused
+        await answer(and_hang_up(send), status, text)
+
+
+class SiteBody:
+    """The body of a request to the site. When it passes a bound, it is `refused`.
+
+    To Django it then looks as if its client had hung up: so it drops the request, unanswered.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._until = asyncio.get_running_loop().time() + settings.MEGABRAIN_IDLE_SECONDS
+        self._size = 0
+        self._whole = False
+        self.refused: tuple[int, bytes] | None = None
+
+    async def receive(self) -> Message:
+        if self._whole:  # What comes now is that the client has hung up, whenever it does.
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            self.refused = _TOO_LATE
+            return {"type": "http.disconnect"}
+        self._size += len(message.get("body", b""))
+        self._whole = not message.get("more_body")
+        if self._size > MAX_SITE_BODY:
+            self.refused = _TOO_LARGE
+            return {"type": "http.disconnect"}
+        return message
 
 
 def and_hang_up(send: Send) -> Send:
-    """`send`, and nothing more on this connection after the answer.
-
-    The server takes what follows a request for an upgrade for another protocol and stops reading
-    it, so the body of this request would be taken for the next one.
-    """
+    """`send`, and nothing more on this connection after the answer."""
 
     async def send_and_close(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,9 +1,11 @@
-"""What uvicorn is started with: its HTTP with bounds for a request's head, and uvloop's loop
-without its bound on new connections.
+"""What uvicorn is started with: its HTTP with bounds for a request's head and for the wait for its
+body, and uvloop's loop without its bound on new connections.
 
-Whoever reads a body bounds it. The head is read by the server alone, which would take it for as
-long and at whatever length it comes; and it would add the trailers of a body to the headers, where
-a proxy in front has not looked at them.
+Whoever reads a body bounds its size and its time: the gateway, and `megabrain.asgi` for the site.
+But some answers need no body, and then nobody waits for it but the server, which would do so
+forever. The head is read by the server alone, which would take it for as long and at whatever
+length it comes; and it would add the trailers of a body to the headers, where a proxy in front has
+not looked at them.
 """
 
 import asyncio
@@ -34,6 +36,8 @@ class Http(HttpToolsProtocol):
     _in_head = True
     _head_size = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _in_body = False
+    _body_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As there.
         super().connection_made(transport)
@@ -41,6 +45,7 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._stop_waiting_for_body()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -62,9 +67,21 @@ class Http(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         self._head_arrived()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._stop_waiting_for_body()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_body and self.cycle.response_complete:
+            # A caller who is still sending would lose the answer if we hung up at once. So what
+            # comes is dropped, for no longer than this.
+            self._body_timer = self.loop.call_later(settings.MEGABRAIN_IDLE_SECONDS, self._hang_up)
 
     def _wait_for_head(self) -> None:
         self._head_timer = self.loop.call_later(settings.MEGABRAIN_IDLE_SECONDS, self._hang_up)
@@ -74,8 +91,13 @@ class Http(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _stop_waiting_for_body(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
     def _hang_up(self) -> None:
-        self._head_timer = None
+        self._head_timer = self._body_timer = None
         self.transport.close()
 
     def _refuse_head(self) -> None:

@@ -73,12 +73,13 @@ def classified(
     body: bytes,
     endpoint: Endpoint,
     secret: Secret | None,
+    sent: str,
 ) -> Failed:
     """What the provider's error means."""
     outcome = failure.outcome if failure.outcome is not Outcome.OK else Outcome.UNAVAILABLE
     refusal = None
     if outcome is Outcome.BAD_REQUEST:
-        refusal = refused(candidate, failure, status, body, endpoint, secret)
+        refusal = refused(candidate, failure, status, body, endpoint, secret, sent)
     return Failed(
         candidate,
         outcome,
@@ -97,10 +98,14 @@ def refused(
     body: bytes,
     endpoint: Endpoint,
     secret: Secret | None,
+    sent: str,
 ) -> Problem:
-    """The provider's refusal of the request, in its own words, since agents go by them."""
+    """The provider's refusal of the request, in its own words, since agents go by them.
+
+    `sent` is what it was asked, of which it may quote.
+    """
     known = status in _REFUSED or status == 200
-    message = presentable(failure.message, secret).strip() if known else ""
+    message = presentable(failure.message, secret, sent).strip() if known else ""
     if not message:
         message = f"{candidate.provider.name} refused the request and did not say why."
     code, shown = Code.INVALID_REQUEST, status if status in _REFUSED else 400
@@ -111,11 +116,11 @@ def refused(
             message = f"prompt is too long: {message}"
     elif status == 413:
         code = Code.REQUEST_TOO_LARGE
-    words = _words(body, secret) if known and code is Code.INVALID_REQUEST else None
+    words = _words(body, secret, sent) if known and code is Code.INVALID_REQUEST else None
     return Problem(code, message, status=shown, words=words)
 
 
-def _words(body: bytes, secret: Secret | None) -> Words:
+def _words(body: bytes, secret: Secret | None, sent: str) -> Words:
     """Type, code and parameter of the provider's error, as far as they are plain words."""
     try:
         answer = msgspec.json.decode(body)
@@ -129,7 +134,7 @@ def _words(body: bytes, secret: Secret | None) -> Words:
     def word(name: str) -> str:
         value = holder.get(name)
         if isinstance(value, str) and 0 < len(value) <= _WORD and value.isprintable():
-            return presentable(value, secret)
+            return presentable(value, secret, sent)
         return ""
 
     return Words(word("type"), word("code"), word("param") or None)

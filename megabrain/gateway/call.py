@@ -43,6 +43,8 @@ class Call:
     id: UUID = field(default_factory=uuid.uuid4)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=perf_counter)
+    #: Seconds that the request took to arrive, which are its sender's.
+    reading: float = 0.0
     caller: Caller | None = None
     asked: str = ""
     model: Model | None = None
@@ -68,7 +70,7 @@ class Call:
     @property
     def overhead(self) -> float:
         """Seconds that the gateway itself took before the first attempt went out."""
-        return (self.sent_at or perf_counter()) - self.began
+        return (self.sent_at or perf_counter()) - self.began - self.reading
 
     def receipt(self) -> list[tuple[bytes, bytes]]:
         """The headers that every reply carries."""

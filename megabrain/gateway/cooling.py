@@ -27,9 +27,10 @@ class Cooling:
         self._failures: dict[UUID, int] = {}
         self._lacking: dict[tuple[UUID, str], float] = {}
 
-    def cools(self, key: UUID) -> bool:
+    def cools(self, key: UUID) -> bool | None:
+        """Whether the key is to pause, or None where this process knows nothing of it."""
         until = self._until.get(key)
-        return until is not None and monotonic() < until
+        return None if until is None else monotonic() < until
 
     def lacks(self, key: UUID, model: str) -> bool:
         until = self._lacking.get((key, model)) if self._lacking else None
@@ -56,8 +57,8 @@ class Cooling:
     def worked(self, key: UUID) -> None:
         if self._failures:
             self._failures.pop(key, None)
-        if self._until:
-            self._until.pop(key, None)
+        if key in self._until:
+            self._until[key] = 0.0
 
 
 def _bound(memory: dict[K, V]) -> None:

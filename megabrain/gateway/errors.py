@@ -66,8 +66,8 @@ MANNERS: Mapping[Code, Manner] = {
     Code.RATE_LIMIT_EXCEEDED: _same(429, retry=True),
     Code.CONTEXT_LENGTH_EXCEEDED: _same(400),
     Code.INVALID_REQUEST: _same(400),
-    Code.REQUEST_TOO_LARGE: _same(413),
-    Code.UNSUPPORTED_ENCODING: _same(415),
+    Code.REQUEST_TOO_LARGE: Manner(413, 400, 413),
+    Code.UNSUPPORTED_ENCODING: Manner(415, 400, 415),
     Code.NOT_FOUND: _same(404),
     Code.METHOD_NOT_ALLOWED: _same(405),
     Code.SERVICE_UNAVAILABLE: _same(503, retry=True),
@@ -86,6 +86,10 @@ _KINDS: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+
+
+#: Statuses of a refused request that Codex answers with the same request, five times more.
+_REPEATED_BY_CODEX = {413, 415, 422}
 
 
 class Problem(Exception):
@@ -123,8 +127,9 @@ class Problem(Exception):
     def status(self, endpoint: Endpoint) -> int:
         manner = MANNERS[self.code]
         if endpoint is Endpoint.RESPONSES:
-            unavailable = self.code is Code.UPSTREAM_UNAVAILABLE
-            return manner.responses if unavailable else self.exact_status or manner.responses
+            if self.code is Code.UPSTREAM_UNAVAILABLE or self.exact_status in _REPEATED_BY_CODEX:
+                return manner.responses
+            return self.exact_status or manner.responses
         if self.exact_status:
             return self.exact_status
         anthropic = endpoint in (Endpoint.MESSAGES, Endpoint.COUNT_TOKENS)
@@ -167,3 +172,11 @@ class Words:
     kind: str = ""
     code: str = ""
     param: str | None = None
+
+
+def internal_error(request_id: str) -> Problem:
+    """Something broke in MegaBrain itself."""
+    return Problem(
+        Code.INTERNAL_ERROR,
+        f"Something broke in MegaBrain. Tell its operator this id: {request_id}.",
+    )

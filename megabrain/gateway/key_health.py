@@ -9,7 +9,8 @@ from uuid import UUID
 from byok.health import UNREADABLE, Sighting
 from byok.models import ProviderKey
 from byok.providers.base import Outcome
-from megabrain.gateway.attempts import TIMED_OUT, UNSEALABLE, Failed
+from megabrain.gateway import attempts
+from megabrain.gateway.attempts import Failed
 from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.snapshot import Key, Model
 
@@ -52,9 +53,9 @@ class KeyHealth:
                 self._see(key, Health.COOLING, failed.outcome, name)
             case Outcome.MODEL_MISSING:
                 self.cooling.lacking(key.id, name)
-            case Outcome.OVERLOADED | Outcome.UNAVAILABLE | "timed_out":
+            case Outcome.OVERLOADED | Outcome.UNAVAILABLE | attempts.TIMED_OUT:
                 self.cooling.failed(key.id)
-            case "unsealable":
+            case attempts.UNSEALABLE:
                 self._see(key, Health.FAILING, UNREADABLE, name)
 
     def _known(self, key: Key) -> tuple[str, str]:
@@ -99,6 +100,3 @@ class KeyHealth:
         if len(self._told) > MAX_REMEMBERED:
             del self._told[next(iter(self._told))]
         self._store(seen)
-
-
-assert (TIMED_OUT, UNSEALABLE) == ("timed_out", "unsealable"), "The cases above name them."

@@ -4,6 +4,8 @@ Counted in this process. The minute is a sliding one, estimated from the counts 
 minute and the last, so that nobody gets twice the limit around the turn of a minute.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
@@ -56,6 +58,15 @@ class Limits:
         for meter in (token, account):
             meter.count += 1
             meter.running += 1
+
+    @contextmanager
+    def within(self, caller: Caller) -> Iterator[None]:
+        """Count a request for as long as it runs. Raises Problem."""
+        self.enter(caller)
+        try:
+            yield
+        finally:
+            self.leave(caller)
 
     def leave(self, caller: Caller) -> None:
         self._meters[caller.token_id].running -= 1

@@ -32,20 +32,25 @@ _TAG = re.compile(r"</?[A-Za-z!][^<>]{0,500}>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
-def presentable(text: str, secret: Secret | None) -> str:
-    """At most LONGEST characters of the text; credentials in it are masked, markup left out."""
+def presentable(text: str, secret: Secret | None, sent: str = "") -> str:
+    """At most LONGEST characters of the text; credentials in it are masked, markup left out.
+
+    What stands in `sent`, the caller's own request, is the caller's to read: names of tools and ids
+    may look like keys, and agents find their mistake by them. The secret is masked all the same.
+    """
     forms = _forms(secret) if secret is not None else set()
-    text = _masked(_CONTROL.sub(" ", text[:_READ]), forms)
+    text = _masked(_CONTROL.sub(" ", text[:_READ]), forms, sent)
     # Once more: a tag in the middle of a key would have hidden it.
-    text = _masked(_TAG.sub("", text), forms)
+    text = _masked(_TAG.sub("", text), forms, sent)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _masked(text: str, forms: set[str]) -> str:
+def _masked(text: str, forms: set[str], sent: str) -> str:
     """The text without what is key-shaped or random, and without any of these slices."""
     # All of it is found before any is masked: half a key may no longer look like one.
-    spans = [match.span() for match in _KEY_SHAPED.finditer(text)]
-    spans += [match.span() for match in _RANDOM.finditer(text) if not _harmless(match[0])]
+    found = [*_KEY_SHAPED.finditer(text)]
+    found += [match for match in _RANDOM.finditer(text) if not _harmless(match[0])]
+    spans = [match.span() for match in found if match[0] not in sent]
     if forms:
         starts = range(len(text) - _SLICE + 1)
         spans += [(at, at + _SLICE) for at in starts if text[at : at + _SLICE] in forms]

@@ -140,7 +140,8 @@ def anthropic_page(listing: Listing, query: dict[str, str]) -> bytes | None:
     """One page in Anthropic's shape, or None for a cursor or a limit that makes no sense."""
     ids = list(listing.entries)
     limit = query.get("limit", str(ANTHROPIC_PAGE))
-    if not limit.isdecimal() or not 1 <= int(limit) <= ANTHROPIC_MOST:
+    # Python refuses to read a number of thousands of digits.
+    if not limit.isdecimal() or len(limit) > 9 or not 1 <= int(limit) <= ANTHROPIC_MOST:
         return None
     size = int(limit)
     after, before = query.get("after_id"), query.get("before_id")

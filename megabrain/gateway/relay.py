@@ -7,9 +7,10 @@ it used.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from time import monotonic, perf_counter
 
+import structlog
 from django.conf import settings
 
 from byok.providers.base import UnusableSecret, UpstreamRequest
@@ -21,13 +22,12 @@ from megabrain.gateway.attempts import (
     all_failed,
     broken,
     classified,
-    refused,
     unavailable,
 )
 from megabrain.gateway.call import CLIENT_CLOSED, Attempt, Call
 from megabrain.gateway.dialects import Dialect
 from megabrain.gateway.dialects.base import Ask, Events
-from megabrain.gateway.errors import Code, Problem
+from megabrain.gateway.errors import Code, Problem, internal_error
 from megabrain.gateway.key_health import KeyHealth
 from megabrain.gateway.metering import BYTES_PER_TOKEN, estimate
 from megabrain.gateway.reply import Headers, Reply
@@ -36,13 +36,18 @@ from megabrain.gateway.sse import EventTooLong, Splitter
 from megabrain.gateway.upstream import Answer, Unreachable, Upstream
 from megabrain.gateway.watch import STOPPING, Interrupted, Watch
 
+log = structlog.get_logger(__name__)
+
 MAX_ANSWER = 32 * 1024 * 1024
 #: Enough to classify an error and to quote it; the rest is not waited for.
 MAX_ERROR = 64 * 1024
+#: The server takes a piece whatever its size, and waits for its reader only between two.
+IN_ONE_PIECE = 64 * 1024
 MAX_ATTEMPTS = 8
 #: An answer in one piece begins when all of it has been written, and that may take so many times
 #: as long as the first event of a stream: ten minutes by default, which is what SDKs wait for.
 WHOLE_TAKES = 5
+AT_ONCE_SECONDS = 1.0
 #: How long the end of an answer may take once all of it has been passed on.
 LAST_CHUNK_SECONDS = 1.0
 GOODBYE_SECONDS = 2.0
@@ -59,13 +64,20 @@ class Relay:
         reply: Reply,
         upstream: Upstream,
         health: KeyHealth,
+        *,
+        still: Callable[[Candidate], Awaitable[Candidate | None]],
+        settle: Callable[[Call], None],
     ) -> None:
+        """`still` gives a candidate as it is now, or None if it may no longer be used; `settle`
+        writes down a call whose answer is complete."""
         self._call = call
         self._ask = ask
         self._dialect = dialect
         self._reply = reply
         self._upstream = upstream
         self._health = health
+        self._still = still
+        self._settle = settle
         self._events: Events = dialect.events(ask)
         self._silences = 0
         self._page = ""
@@ -75,29 +87,43 @@ class Relay:
         self._page = page
         failures: list[Failed] = []
         try:
-            for candidate in route.candidates:
-                for second in (False, True):
-                    failed = await self._attempt(candidate, watch)
-                    if failed is None:
-                        return
-                    failures.append(failed)
-                    if failed.refusal is not None:
-                        await self._refuse(failed.refusal, watch)
-                        return
-                    if self._reply.gone:
-                        self._call.outcome = CLIENT_CLOSED
-                        return
-                    if second or not failed.again or len(failures) >= MAX_ATTEMPTS:
-                        break
-                if len(failures) >= MAX_ATTEMPTS:
-                    break
+            async for candidate in self._in_turn(route.candidates, failures):
+                failed = await self._attempt(candidate, watch)
+                if failed is None:
+                    return
+                failures.append(failed)
+                if failed.refusal is not None:
+                    await self._refuse(failed.refusal, watch)
+                    return
+                if self._reply.gone:
+                    self._call.outcome = CLIENT_CLOSED
+                    return
+            await self._refuse(all_failed(failures, route.model.id, page), watch)
         except Interrupted as interrupted:
             await self._cut_off(interrupted, watch)
-            return
         except asyncio.CancelledError:
             await self._goodbye()
             raise
-        await self._refuse(all_failed(failures, route.model.id, page), watch)
+        except Exception:
+            # An answer that nobody foresaw still gets its one ending.
+            log.exception("gateway.broken", request_id=self._call.request_id)
+            await self._refuse(internal_error(self._call.request_id), watch)
+
+    async def _in_turn(
+        self, candidates: Iterable[Candidate], failures: list[Failed]
+    ) -> AsyncIterator[Candidate]:
+        """Each candidate, a second time where that is safe, as long as its owner lets it be used.
+
+        An attempt may take minutes, and meanwhile the next key may have been switched off.
+        """
+        for candidate in candidates:
+            for second in (False, True):
+                if len(failures) >= MAX_ATTEMPTS or (second and not failures[-1].again):
+                    break
+                current = await self._still(candidate) if failures else candidate
+                if current is None:
+                    break
+                yield current
 
     def silence(self) -> None:
         """Nothing has been sent for a while: say that the answer is still coming.
@@ -157,9 +183,10 @@ class Relay:
                 return await self._stream(attempt, answer, secret, watch, deadline)
             return await self._whole(attempt, answer, secret, watch)
         except Unreachable as error:
-            # Before anything was sent, or when a kept connection turned out to be closed, nothing
-            # has been begun there. An answer that broke off may have cost something.
-            return unavailable(candidate, error.message, again=answer is None)
+            # What fails at once was a connection that could not be made, or a kept one that turned
+            # out to be closed: nothing has been begun there. Anything later may have cost money.
+            at_once = perf_counter() - attempt.began < AT_ONCE_SECONDS
+            return unavailable(candidate, error.message, again=answer is None and at_once)
         except EventTooLong:
             return unavailable(candidate, "sent an event that is too long")
         except Interrupted as interrupted:
@@ -175,7 +202,13 @@ class Relay:
         self, candidate: Candidate, answer: Answer, status: int, body: bytes, secret: Secret
     ) -> Failed:
         failure = candidate.provider.classify(status, answer.headers, body)
-        return classified(candidate, failure, status, body, self._call.endpoint, secret)
+        sent = self._sent_to(candidate)
+        return classified(candidate, failure, status, body, self._call.endpoint, secret, sent)
+
+    def _sent_to(self, candidate: Candidate) -> str:
+        """What the provider may quote."""
+        body = self._ask.body.decode("utf-8", "replace")
+        return f"{candidate.offer.upstream_id} {body}"
 
     async def _read_up_to(
         self, limit: int, answer: Answer, watch: Watch, deadline: float | None = None
@@ -212,8 +245,21 @@ class Relay:
         call.status, call.outcome = 200, "ok"
         call.first_byte_at = perf_counter()
         self._health.worked(candidate.key)
-        await self._send(self._reply.whole(200, body, self._returned(candidate, answer)), watch)
+        headers = self._returned(candidate, answer)
+        if len(body) <= IN_ONE_PIECE:
+            await self._send(self._reply.whole(200, body, headers), watch)
+        else:
+            await self._in_pieces(body, headers, watch)
         return None
+
+    async def _in_pieces(self, body: bytes, headers: Headers, watch: Watch) -> None:
+        """A long answer, no quicker than its caller reads it."""
+        await self._send(self._reply.start_whole(200, len(body), headers), watch)
+        for at in range(0, len(body), IN_ONE_PIECE):
+            await self._send(self._reply.write(body[at : at + IN_ONE_PIECE]), watch)
+            if self._reply.gone:
+                return
+        await self._send(self._reply.end(), watch)
 
     def _not_an_answer(
         self, candidate: Candidate, answer: Answer, body: bytes, secret: Secret
@@ -325,11 +371,13 @@ class Relay:
         candidate, events = attempt.candidate, self._events
         assert events.error is not None
         failure = candidate.provider.classify(200, answer.headers, events.error)
-        failed = classified(candidate, failure, 200, events.error, self._call.endpoint, secret)
+        sent = self._sent_to(candidate)
+        asked_at = self._call.endpoint
+        failed = classified(candidate, failure, 200, events.error, asked_at, secret, sent)
         attempt.outcome = failed.outcome
         self._health.failed(failed, self._call.model)
         if failed.refusal is not None:
-            return refused(candidate, failure, 200, events.error, self._call.endpoint, secret)
+            return failed.refusal
         return all_failed([failed], self._call.asked, self._page)
 
     # Ends ------------------------------------------------------------------------------------
@@ -351,6 +399,8 @@ class Relay:
 
     async def _end(self, answer: Answer, watch: Watch) -> None:
         await self._send(self._reply.end(), watch)
+        # Whoever has the whole answer may ask for its record at once.
+        self._settle(self._call)
         # An answer that is read to its end leaves a connection for the next call.
         try:
             while self._events.finished:
@@ -404,4 +454,4 @@ class Relay:
         if not self._dialect.uses_tokens:
             return
         context = call.model.context if call.model else None
-        call.usage = estimate(self._ask.size, output_tokens, call.usage, context)
+        call.usage = estimate(len(self._ask.body), output_tokens, call.usage, context)

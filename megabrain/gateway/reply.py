@@ -56,16 +56,25 @@ class Reply:
         self, status: int, body: bytes, headers: Headers = (), *, kept: bytes = NEVER_KEPT
     ) -> None:
         """An answer in one piece; `kept` says how long a cache may keep it."""
-        self.started = self.ended = True
+        await self._head(status, len(body), headers, kept)
+        self.ended = True
+        await self._out({"type": "http.response.body", "body": body})
+
+    async def start_whole(self, status: int, length: int, headers: Headers = ()) -> None:
+        """The headers of an answer of known length, which is then written piece by piece."""
+        await self._head(status, length, headers, NEVER_KEPT)
+
+    async def _head(self, status: int, length: int, headers: Headers, kept: bytes) -> None:
+        self.started = True
         # With a 304 it would be the length of what the caller has.
-        length = [] if status == 304 else [(b"content-length", b"%d" % len(body))]
+        measured = [] if status == 304 else [(b"content-length", b"%d" % length)]
         await self._out(
             {
                 "type": "http.response.start",
                 "status": status,
                 "headers": [
                     JSON,
-                    *length,
+                    *measured,
                     (b"cache-control", kept),
                     NOSNIFF,
                     *headers,
@@ -73,7 +82,6 @@ class Reply:
                 ],
             }
         )
-        await self._out({"type": "http.response.body", "body": body})
 
     async def problem(self, problem: Problem, dialect: Dialect) -> None:
         """An error before anything else was sent."""

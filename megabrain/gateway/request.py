@@ -2,7 +2,8 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from urllib.parse import parse_qs
 
@@ -14,6 +15,7 @@ from megabrain.gateway.reply import Message, Receive, Send
 from megabrain.gateway.watch import STOPPING, Interrupted, Watch
 
 MAX_BODY = 32 * 1024 * 1024
+MAX_PARAMETERS = 50
 #: What all requests of a process together may hold while their bodies are read.
 MAX_HELD = 512 * 1024 * 1024
 #: Larger compressed bodies are unpacked in a thread, so that others need not wait.
@@ -27,7 +29,7 @@ class ClientGone(Exception):
 
 
 class Bodies:
-    """Counts the bytes of all bodies that are being read."""
+    """Counts the bytes of all bodies that are being read, or that a call is about."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -41,6 +43,15 @@ class Bodies:
                 retry_after=2,
             )
         self.held += size
+
+    @contextmanager
+    def held_while(self, size: int) -> Iterator[None]:
+        """Hold a body as long as its call goes on. Raises Problem when there is no room."""
+        self.hold(size)
+        try:
+            yield
+        finally:
+            self.held -= size
 
 
 class Request:
@@ -56,8 +67,14 @@ class Request:
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The last value of each parameter."""
-        pairs = parse_qs(self._query.decode("latin-1"), max_num_fields=50)
+        """The last value of each parameter. Raises Problem."""
+        try:
+            pairs = parse_qs(self._query.decode("latin-1"), max_num_fields=MAX_PARAMETERS)
+        except ValueError:
+            raise Problem(
+                Code.INVALID_REQUEST,
+                f"The address has too many parameters: {MAX_PARAMETERS} at most.",
+            ) from None
         return {name: values[-1] for name, values in pairs.items()}
 
     async def body(self, bodies: Bodies, watch: Watch) -> bytes:

@@ -4,7 +4,7 @@ Pure: it sees values and decides. `Cooling` is what recent answers have taught t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -92,6 +92,14 @@ def route(
     return Route(model, tuple(found for _, found in candidates), tuple(skipped))
 
 
+def usable_now(candidate: Candidate, keys: Iterable[Key]) -> Candidate | None:
+    """The candidate with its key as it is by now, or None if that is gone, off or unreadable."""
+    for key in keys:
+        if key.id == candidate.key.id and key.enabled and key.trouble is None:
+            return replace(candidate, key=key)
+    return None
+
+
 def _offers(model: Model, endpoint: Endpoint) -> dict[str, Offer]:
     """What each provider offers: the first that has the endpoint, or else the first."""
     found: dict[str, Offer] = {}
@@ -120,10 +128,11 @@ def _rank(key: Key, model: str, cooling: Cooling, now: datetime) -> int:
         return 3
     if key.health == _Health.FAILING:
         return 2
-    recently = key.health_at is not None and now - key.health_at < _COOLING
-    if cooling.cools(key.id) or (key.health == _Health.COOLING and recently):
-        return 1
-    return 0
+    cools = cooling.cools(key.id)
+    if cools is None and key.health == _Health.COOLING:
+        # Another process has met the limit, and wrote down only when.
+        cools = key.health_at is not None and now - key.health_at < _COOLING
+    return 1 if cools else 0
 
 
 _COOLING = timedelta(seconds=COOLING_SECONDS)
@@ -133,6 +142,9 @@ def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
     """Why no key of the account can serve the request, and what to do about it."""
     reasons = {skip: key for key, skip in reversed(found.skipped)}
     model = found.model
+    if not any(endpoint in offer.endpoints for offer in model.offers):
+        served = {served for offer in model.offers for served in offer.endpoints}
+        return _elsewhere(model.id, f"{model.id} is served", served, endpoint)
     if Skip.OTHER_DIALECT in reasons:
         served = {
             served
@@ -142,11 +154,8 @@ def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
             if offer.provider == key.provider
             for served in offer.endpoints
         }
-        return Problem(
-            Code.ENDPOINT_NOT_SUPPORTED,
-            f"With your provider keys {model.id} is served at {_places(served)}, "
-            f"not at /v1/{endpoint}. Send the request there, or choose another model.",
-        )
+        with_keys = f"With your provider keys {model.id} is served"
+        return _elsewhere(model.id, with_keys, served, endpoint)
     if Skip.UNSEALABLE in reasons:
         key = reasons[Skip.UNSEALABLE]
         return Problem(
@@ -166,6 +175,18 @@ def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
         Code.BYOK_KEY_REQUIRED,
         f"{model.id} needs a provider key of your own: add one of {names} at {page}.",
     )
+
+
+def _elsewhere(model: str, subject: str, served: set[Endpoint], asked: Endpoint) -> Problem:
+    """The model is to be had, in another dialect."""
+    if asked is Endpoint.COUNT_TOKENS:
+        message = f"The providers of {model} do not count tokens ahead of a call."
+    else:
+        message = (
+            f"{subject} at {_places(served - {Endpoint.COUNT_TOKENS})}, not at /v1/{asked}. "
+            "Send the request there, or choose another model."
+        )
+    return Problem(Code.ENDPOINT_NOT_SUPPORTED, message)
 
 
 def _places(endpoints: set[Endpoint]) -> str:

@@ -4,8 +4,10 @@ Usage rows, the health of keys, and when keys and tokens were last used. At most
 while the database is down everything waits here, up to a bound, and is tried again.
 """
 
+import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from queue import Empty, SimpleQueue
@@ -47,11 +49,18 @@ class _Settled:
     first_byte_ms: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    """A place in the queue. When all before it has been written, the thread calls `reached`."""
+
+    reached: Callable[[], object]
+
+
 class Settlement:
     """The queue and its thread. `record` and `see` are for the event loop and never wait."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[_Settled | Sighting | threading.Event] = SimpleQueue()
+        self._queue: SimpleQueue[_Settled | Sighting | _Marker] = SimpleQueue()
         self._stopping = threading.Event()
         self._stamped: dict[UUID, float] = {}
         self._lost = 0
@@ -84,8 +93,24 @@ class Settlement:
     def flush(self, seconds: float = CLOSE_SECONDS) -> bool:
         """Wait until everything up to now has been written. For threads, not for the loop."""
         written = threading.Event()
-        self._queue.put(written)
+        self._queue.put(_Marker(written.set))
         return written.wait(seconds)
+
+    async def written(self, seconds: float) -> bool:
+        """The same for the loop. It needs no thread: many may wait at the same time."""
+        loop = asyncio.get_running_loop()
+        written = asyncio.Event()
+
+        def reached() -> None:
+            with suppress(RuntimeError):  # The loop has ended, and with it whoever waited.
+                loop.call_soon_threadsafe(written.set)
+
+        self._queue.put(_Marker(reached))
+        try:
+            await asyncio.wait_for(written.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     def close(self) -> None:
         """Write what is left, as far as the database takes it in time."""
@@ -107,19 +132,19 @@ class Settlement:
         while True:
             batch = self._next_batch()
             self._write(batch)
-            flushed = [item for item in batch if isinstance(item, threading.Event)]
-            if flushed and self._stopping.is_set() and self._queue.empty():
+            markers = [item for item in batch if isinstance(item, _Marker)]
+            ended = bool(markers) and self._stopping.is_set() and self._queue.empty()
+            if ended:
                 connections.close_all()
-                for event in flushed:
-                    event.set()
+            for marker in markers:
+                marker.reached()
+            if ended:
                 return
-            for event in flushed:
-                event.set()
 
-    def _next_batch(self) -> list[_Settled | Sighting | threading.Event]:
+    def _next_batch(self) -> list[_Settled | Sighting | _Marker]:
         batch = [self._queue.get()]
         until = monotonic() + BATCH_SECONDS
-        while len(batch) < BATCH_SIZE and not isinstance(batch[-1], threading.Event):
+        while len(batch) < BATCH_SIZE and not isinstance(batch[-1], _Marker):
             try:
                 batch.append(self._queue.get_nowait())
             except Empty:
@@ -127,25 +152,27 @@ class Settlement:
                 if left <= 0:
                     break
                 try:
-                    batch.append(self._queue.get(timeout=left))
+                    item = self._queue.get(timeout=left)
                 except Empty:
                     break
+                batch.append(item)
                 # Woken by one, it lets the others gather.
-                if not isinstance(batch[-1], threading.Event):
+                if not isinstance(item, _Marker):
                     sleep(max(0.0, until - monotonic()))
         return batch
 
-    def _write(self, batch: list[_Settled | Sighting | threading.Event]) -> None:
+    def _write(self, batch: list[_Settled | Sighting | _Marker]) -> None:
         settled = [item for item in batch if isinstance(item, _Settled)]
         sightings = [item for item in batch if isinstance(item, Sighting)]
+        rows = _rows(settled)
         tries = 0
         # The connection is kept from batch to batch, for to open one costs as much as to write
         # twenty rows. After a failure the next one is new.
         while settled or sightings:
             try:
-                record_usage([usage_record(item) for item in settled])
+                record_usage(rows)
                 self._stamp(settled)
-                settled = []
+                settled, rows = [], []
                 store_sightings(sightings)
                 sightings = []
             except (DatabaseError, InterfaceError, OSError) as error:
@@ -186,6 +213,17 @@ class Settlement:
             self._stamped.clear()
         self._stamped.update(dict.fromkeys(due, now + STAMP_SECONDS))
         return due
+
+
+def _rows(settled: list[_Settled]) -> list[UsageRecord]:
+    """The rows of these calls. One that cannot be made must not take the others with it."""
+    rows = []
+    for item in settled:
+        try:
+            rows.append(usage_record(item))
+        except Exception:
+            log.exception("settlement.no_row", request_id=item.call.request_id)
+    return rows
 
 
 def usage_record(settled: _Settled) -> UsageRecord:

@@ -81,10 +81,6 @@ class Splitter:
             raise EventTooLong
         return data[:end]
 
-    def rest(self) -> bytes:
-        """What never became an event."""
-        return self._rest
-
 
 def split(block: bytes) -> list[bytes]:
     """The events of a block that `Splitter.feed` returned, each with its end."""

@@ -1,9 +1,10 @@
 """The proxy views: one coroutine per endpoint."""
 
-import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,12 +20,19 @@ from megabrain.gateway.auth import authenticate
 from megabrain.gateway.call import CLIENT_CLOSED, CLIENT_CLOSED_STATUS, Call
 from megabrain.gateway.dialects import DIALECTS, Dialect
 from megabrain.gateway.dialects.base import Ask, Unreadable
-from megabrain.gateway.errors import Code, Problem
+from megabrain.gateway.errors import Code, Problem, internal_error
 from megabrain.gateway.relay import Relay
 from megabrain.gateway.reply import ASKED_AGAIN, Reply
 from megabrain.gateway.request import ClientGone, Request
-from megabrain.gateway.routing import find_model, no_candidate, route, unknown_model
-from megabrain.gateway.snapshot import Caller, SnapshotUnavailable
+from megabrain.gateway.routing import (
+    Candidate,
+    find_model,
+    no_candidate,
+    route,
+    unknown_model,
+    usable_now,
+)
+from megabrain.gateway.snapshot import FRESH_SECONDS, Caller, SnapshotUnavailable
 from megabrain.gateway.watch import Watch
 
 if TYPE_CHECKING:
@@ -50,8 +58,9 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
         call.caller = caller
         try:
             with gateway.watch(request.receive, reply) as watch:
-                body = await request.body(gateway.bodies, watch)
-                await _relay(gateway, call, dialect, reply, body, watch)
+                body = await _read_body(gateway, request, call, watch)
+                with gateway.bodies.held_while(len(body)):
+                    await _relay(gateway, call, dialect, reply, body, watch)
         finally:
             gateway.limits.leave(caller)
     except ClientGone:
@@ -61,6 +70,16 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
     finally:
         call.status = call.status or CLIENT_CLOSED_STATUS
         gateway.settlement.record(call)
+
+
+async def _read_body(gateway: "Gateway", request: Request, call: Call, watch: Watch) -> bytes:
+    before = perf_counter()
+    body = await request.body(gateway.bodies, watch)
+    call.reading = perf_counter() - before
+    if call.reading >= FRESH_SECONDS:
+        # The token may have been revoked while its request trickled in.
+        call.caller = await authenticate(request.headers, gateway.snapshot)
+    return body
 
 
 async def _relay(
@@ -75,7 +94,23 @@ async def _relay(
     found = route(call.model, keys, call.endpoint, gateway.cooling, datetime.now(UTC))
     if not found.candidates:
         raise no_candidate(found, call.endpoint, keys_page())
-    relay = Relay(call, ask, dialect, reply, gateway.upstream, gateway.health)
+    account_id = call.caller.account_id
+
+    async def still(candidate: Candidate) -> Candidate | None:
+        with suppress(SnapshotUnavailable):
+            return usable_now(candidate, await gateway.snapshot.keys.get(account_id))
+        return None
+
+    relay = Relay(
+        call,
+        ask,
+        dialect,
+        reply,
+        gateway.upstream,
+        gateway.health,
+        still=still,
+        settle=gateway.settlement.record,
+    )
     watch.attend(relay.silence)
     await relay.run(found, watch, keys_page())
 
@@ -106,7 +141,8 @@ async def models(gateway: "Gateway", request: Request) -> None:
     call, reply, dialect = _look_up(request)
     try:
         caller = await authenticate(request.headers, gateway.snapshot)
-        listing = await _listing(gateway, caller)
+        with gateway.limits.within(caller):
+            listing = await _listing(gateway, caller)
         if "anthropic-version" in request.headers:
             page = model_list.anthropic_page(listing, request.query)
             if page is None:
@@ -131,9 +167,10 @@ async def model(gateway: "Gateway", request: Request, name: str) -> None:
     call, reply, dialect = _look_up(request)
     try:
         caller = await authenticate(request.headers, gateway.snapshot)
-        catalogue = await gateway.snapshot.catalogue.get(None)
-        found = find_model(catalogue, caller, name)
-        entry = model_list.one(await _listing(gateway, caller), found.id)
+        with gateway.limits.within(caller):
+            catalogue = await gateway.snapshot.catalogue.get(None)
+            found = find_model(catalogue, caller, name)
+            entry = model_list.one(await _listing(gateway, caller), found.id)
         if entry is None:  # It has left the catalogue in between.
             raise unknown_model(catalogue, name)
         await reply.whole(200, entry)
@@ -146,7 +183,8 @@ async def record(gateway: "Gateway", request: Request, request_id: str) -> None:
     call, reply, dialect = _look_up(request)
     try:
         caller = await authenticate(request.headers, gateway.snapshot)
-        found = await _find_record(gateway, caller.account_id, request_id)
+        with gateway.limits.within(caller):
+            found = await _find_record(gateway, caller.account_id, request_id)
         if found is None:
             raise Problem(Code.NOT_FOUND, "Your account has no request with this id.")
         await reply.whole(200, _ENCODER.encode(found))
@@ -164,7 +202,7 @@ async def _find_record(
     found = await gateway.snapshot.run(_load_record, account_id, id_)
     if found is None:
         # Whoever asks at once may be quicker than the thread that writes.
-        await asyncio.to_thread(gateway.settlement.flush, 1.0)
+        await gateway.settlement.written(1.0)
         found = await gateway.snapshot.run(_load_record, account_id, id_)
     return found
 
@@ -253,10 +291,7 @@ async def _answer_error(error: Exception, reply: Reply, dialect: Dialect, call: 
             endpoint=str(call.endpoint),
             exc_info=error,
         )
-        problem = Problem(
-            Code.INTERNAL_ERROR,
-            f"Something broke in MegaBrain. Tell its operator this id: {call.request_id}.",
-        )
+        problem = internal_error(call.request_id)
     if reply.started:
         call.outcome = call.outcome or problem.code.value
     else:

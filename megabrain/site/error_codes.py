@@ -110,13 +110,13 @@ ERROR_CODES = [
     ),
     ErrorCode(
         "request_too_large",
-        "413",
+        "413; 400 for Responses",
         "The body is larger than 32 MiB, possibly only after decompression.",
         "Send fewer or smaller images, or start a new conversation.",
     ),
     ErrorCode(
         "unsupported_encoding",
-        "415",
+        "415; 400 for Responses",
         "The body is compressed in a way the gateway does not read.",
         "Send it as it is, or compressed with gzip or zstd.",
     ),

@@ -10,6 +10,7 @@ import pytest
 
 from byok.models import Offering, ProviderKey
 from tests.gateway.dialect import CHAT, MESSAGES
+from tests.gateway.raw_upstream import Wire, raw_upstream
 
 MODEL = "openai/gpt-oss-120b"
 
@@ -165,3 +166,25 @@ def test_every_attempt_of_a_call_without_a_working_key_is_recorded(agent, key, u
         ("fireworks", "no_credit"),
         ("novita", "rate_limited"),
     ]
+
+
+def test_a_key_is_first_again_when_the_pause_it_was_asked_for_is_over(ask, key, settings):
+    statuses = [429, 200]
+    answer = b'{"choices":[{"index":0,"message":{"content":"pong"},"finish_reason":"stop"}]}'
+
+    def limit_once(wire: Wire) -> None:
+        status = statuses[wire.number - 1]
+        kind = "content-type: application/json"
+        wire.whole(status, answer if status == 200 else b"{}", kind, "retry-after: 1")
+
+    with raw_upstream(limit_once) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {
+            **settings.MEGABRAIN_UPSTREAM_URLS,
+            "fireworks": upstream.url,
+        }
+        first = key("fireworks")
+        key("novita")
+        assert ask().headers["x-megabrain-provider"] == "novita"
+        until(lambda: ProviderKey.objects.get(pk=first.pk).health == ProviderKey.Health.COOLING)
+        time.sleep(1.1)
+        assert ask().headers["x-megabrain-provider"] == "fireworks"

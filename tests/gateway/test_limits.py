@@ -154,6 +154,17 @@ def test_a_token_has_so_many_requests_a_minute(agent, key, simulator, settings, 
     assert len(simulator.calls) == served
 
 
+@pytest.mark.parametrize(
+    "path", ["models", "models/gpt-6-luna", "requests/00000000-0000-4000-8000-000000000000"]
+)
+def test_looking_things_up_counts_as_well(agent, settings, path):
+    settings.MEGABRAIN_REQUESTS_PER_MINUTE = 3
+    settings.MEGABRAIN_CONCURRENT_CALLS = 1
+    responses = [agent.get(path) for _ in range(5)]
+    assert 429 not in {response.status_code for response in responses[:3]}
+    assert refused(CHAT, responses[-1], A_MINUTE)
+
+
 def test_refused_requests_do_not_put_off_the_next_minute(agent, settings):
     settings.MEGABRAIN_REQUESTS_PER_MINUTE = 1
     served_before_a_refusal(agent, CHAT, 1)

@@ -123,7 +123,18 @@ def test_a_page_is_what_its_cursor_says(agent, query, expected, more):
 
 
 def test_a_page_that_makes_no_sense_is_refused(agent):
-    for query in ("limit=0", "limit=1001", "limit=-1", "limit=x", "after_id=x", "before_id=x"):
+    digits = "1" * 5000
+    many = "&".join(f"{each}=1" for each in range(51))
+    for query in (
+        "limit=0",
+        "limit=1001",
+        "limit=-1",
+        "limit=x",
+        f"limit={digits}",
+        "after_id=x",
+        "before_id=x",
+        many,
+    ):
         answer = agent.get(f"models?{query}", headers=VERSION)
         assert (answer.status_code, answer.json()["type"]) == (400, "error"), query
 

@@ -40,6 +40,25 @@ def test_the_providers_own_code_and_parameter_are_kept(agent, key):
     assert (error["code"], error["param"]) == ("unknown_parameter", "no_such_field")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (r"\ud83d", "half of a surrogate pair"),
+        (r"\uD83Dx", "half of a surrogate pair"),
+        (r"\ud83d\ud83d\ude00", "half of a surrogate pair"),
+        (r"\ud83d\ude00\x", "JSON is malformed"),
+        (r"\\ud83d\x", "JSON is malformed"),
+        (r"\ud83d\ude00", None),
+    ],
+)
+def test_a_text_cut_in_the_middle_of_a_character_is_called_that(agent, key, text, told):
+    key("openai")
+    start, end = '{"model":"gpt-6-luna","messages":[{"role":"user","content":"', '"}]}'
+    response = agent.post(CHAT.path, data=(start + text + end).encode())
+    assert response.status_code == (400 if told else 200)
+    assert told is None or told in CHAT.error(response).message
+
+
 def test_another_key_is_not_tried_with_a_bad_request(agent, key, simulator):
     key("fireworks", "400")
     key("novita")

@@ -1,11 +1,21 @@
 """The database is away: what is known serves for some seconds, the rest is told to come back."""
 
 import contextlib
+import gzip
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 from django.db import connection
 
 from billing.models import UsageRecord
 from byok.models import ProviderKey
+from byok.providers.base import Endpoint
+from megabrain.gateway.call import Call
+from megabrain.gateway.metering import Usage
+from megabrain.gateway.settlement import Settlement
+from megabrain.gateway.snapshot import Caller
 from orgs.changes import announce
 from orgs.models import ApiToken
 from tests.gateway.dialect import CHAT, add_keys, post_all
@@ -50,6 +60,43 @@ def test_a_known_caller_is_served_meanwhile(agent, key):
     assert agent.post(CHAT.path, CHAT.body()).status_code == 200
     with unreadable(ApiToken):
         assert agent.post(CHAT.path, CHAT.body()).status_code == 200
+
+
+def test_who_waits_for_a_record_keeps_nobody_from_being_served(agent, key):
+    """The record may be among what is yet to be written, and that takes as long as it takes."""
+    key("openai")
+    assert agent.get("models").status_code == 200
+    # More than a thread each, and than the threads can have done by the time the call is given up.
+    askers = 4 * min(32, (os.cpu_count() or 1) + 4)
+    packed = gzip.compress(os.urandom(20_000).hex().encode())
+    with unreadable(ProviderKey), ThreadPoolExecutor(askers) as pool:
+        # That its key works cannot be written.
+        assert agent.post(CHAT.path, CHAT.body()).status_code == 200
+        for _ in range(askers):
+            pool.submit(agent.get, f"requests/{uuid4()}")
+        time.sleep(0.5)
+        answer = agent.post(
+            CHAT.path, data=packed, headers={"content-encoding": "gzip"}, timeout=2.5
+        )
+    # It has been unpacked, and is no JSON.
+    assert answer.status_code == 400
+
+
+def test_a_call_that_cannot_be_written_down_costs_no_other_its_row(agent, usage_row):
+    token = agent.record
+    caller = Caller(token.pk, token.user_id, token.account_id, None, None)
+    calls = [
+        # What nobody foresaw; what no database can hold; and two calls like all others.
+        Call(Endpoint.CHAT, {"user-agent": None}, caller=caller),
+        Call(Endpoint.CHAT, {}, caller=caller, usage=Usage(10**30)),
+        *(Call(Endpoint.CHAT, {}, caller=caller, status=200) for _ in range(2)),
+    ]
+    settlement = Settlement()
+    for call in calls:
+        settlement.record(call)
+    settlement.close()
+    written = UsageRecord.objects.filter(request_id__in=[call.id for call in calls])
+    assert {row.request_id for row in written} == {call.id for call in calls[2:]}
 
 
 def test_usage_waits_for_it_and_is_written_once(agent, key, usage_row, account):

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from tests.gateway_fixture import Agent
-from tests.guarantees.wire import RawUpstream, connect, json_answer, stream_head
+from tests.guarantees.wire import RawUpstream, connect, json_answer, stream_head, until_quiet
 from tests.simulator_fixture import RunningSimulator
 
 MIB = 1024 * 1024
@@ -135,6 +135,60 @@ def test_brackets_inside_strings_are_no_levels(agent, key):
     key("openai", "fast")
     for text in (b"[" * 1000, b"[]" * 1000, b'\\"[' * 100, b'\\\\\\"{' * 100):
         assert agent.post("chat/completions", data=START + text + END).status_code == 200
+
+
+MANY = 100_000  # Lists, and objects, that a body may have.
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (b"[%s]" % b",".join([b"[]"] * (MANY - 3)), 200),
+        (b"[%s]" % b",".join([b"[]"] * (MANY + 1)), 400),
+        (b"[%s]" % b",".join([b"[" * 60 + b"]" * 60] * 2000), 400),
+        (b'"%s"' % (b"[]" * MANY), 200),
+        (b"{%s}" % b",".join(b'"%d":1' % each for each in range(299_990)), 200),
+        (b"{%s}" % b",".join(b'"%d":1' % each for each in range(300_001)), 400),
+        (b"{%s}" % b",".join(b'"%d" :1' % each for each in range(300_001)), 400),
+        (b"1,%s:1" % b":1,".join(b'"%d"' % each for each in range(300_001)), 400),
+        (b'"%s"' % b",".join([b'\\"a\\":1'] * 400_000), 200),
+        (b"[%s]" % b",".join([b"[]"] * 70 + [b'""'] * 1_000_001), 400),
+    ],
+    ids=lambda value: value if isinstance(value, int) else value[:24].decode(),
+)
+def test_a_body_has_so_many_parts(agent, key, simulator, more, status):
+    """To look at more of them would hold up everybody else."""
+    key("openai", "fast")
+    # Small bodies cannot hold anybody up, so this one is large whatever is in it.
+    body = START + b"x" * MIB + b'","more":' + more + b"}"
+    answer = agent.post("chat/completions", data=body)
+    assert answer.status_code == status
+    if status == 400:
+        assert "The body has too many " in answer.json()["error"]["message"]
+        assert simulator.calls == []
+
+
+def to_the_site(agent: Agent, data: Any) -> Any:
+    address = f"{agent.gateway.address}/nowhere/"
+    return agent.session.post(address, data=data, headers={"authorization": None}, timeout=30)
+
+
+def test_a_body_for_the_site_may_have_one_mib(agent):
+    for data in (b"x" * MIB, iter([b"x" * MIB])):
+        assert to_the_site(agent, data).status_code == 404
+    answer = to_the_site(agent, iter([b"x" * MIB, b"x"]))
+    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+
+
+def test_a_body_for_the_site_that_says_it_is_too_large_is_refused_before_it_is_sent(agent):
+    for length in (MIB + 1, 10**18):
+        with connect(agent.gateway.address) as connection:
+            connection.sendall(
+                b"POST /nowhere/ HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length
+            )
+            answer = until_quiet(connection)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in answer
 
 
 def whole(size: int) -> bytes:

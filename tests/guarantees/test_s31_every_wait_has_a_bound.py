@@ -67,6 +67,67 @@ def test_a_body_that_trickles(agent):
     assert trickled(agent, long, BODY, 0.05).startswith(b"HTTP/1.1 408 ")
 
 
+def unread(path: str, length: int) -> bytes:
+    """The head of a request that is answered before its body has come."""
+    return f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("trickles", [False, True], ids=["silence", "trickle"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/models", "/v1/nothing"])
+def test_a_body_that_nobody_waits_for(gateway, path, trickles):
+    with connect(gateway.address) as connection:
+        connection.sendall(unread(path, 1_000_000))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 40")
+        connection.sendall(b"x")
+        if trickles:
+            assert hung_up(connection)
+        else:
+            connection.settimeout(WITHIN)
+            assert connection.recv(100) == b""
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether byte after byte is refused at last."""
+    connection.settimeout(0.05)
+    until = time.monotonic() + WITHIN
+    while time.monotonic() < until:
+        try:
+            connection.sendall(b"x")
+            if connection.recv(100) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False
+
+
+def test_a_caller_who_still_sends_its_body_hears_why_it_is_refused(gateway, settings):
+    """And may use its connection again, once all of it has come."""
+    settings.MEGABRAIN_IDLE_SECONDS = 30
+    with connect(gateway.address) as connection:
+        for _ in range(2):
+            connection.sendall(unread("/v1/messages", 5_000_000))
+            assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
+            for _ in range(50):
+                connection.sendall(b"x" * 100_000)
+
+
+def test_a_body_for_the_site_that_does_not_come(gateway):
+    for sent in (b"", b"x"):
+        with connect(gateway.address) as connection:
+            connection.sendall(unread("/nowhere/", 1000) + sent)
+            connection.settimeout(WITHIN)
+            answer = connection.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_a_body_for_the_site_that_trickles(agent):
+    answer = trickled(agent, unread("/nowhere/", 900_000), b"", 0.05)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
 def test_a_head_that_does_not_end(agent):
     begun = head(agent)[:-2]
     for sent in (b"", b"P", begun):

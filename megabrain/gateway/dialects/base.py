@@ -6,6 +6,7 @@ errors so that its callers' SDKs understand them. Until translation is built, th
 upstream is the caller's own.
 """
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -27,7 +28,13 @@ MAX_DEPTH = 64
 #: A larger body may be one that grows by the length of its lines when it is written out.
 MAX_WRITTEN_OUT = 1024 * 1024
 _DEEP_LINE = b"\n" + b" " * MAX_DEPTH
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+#: Brackets outside strings. More of them would hold everybody up while they are matched.
+MAX_BRACKETS = 200_000
+#: Fields of a large body, of all its objects together; and the strings that those need.
+MAX_FIELDS = 300_000
+MAX_STRINGS = 1_000_000
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}":'))
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _ONE_KIND_OF_BRACKET = bytes.maketrans(b"{}", b"[]")
 
 
@@ -51,7 +58,8 @@ class Ask:
     model: str
     stream: bool
     wants_usage: bool = True
-    size: int = 0
+    #: As it came, unpacked.
+    body: bytes = b""
 
 
 class Dialect(ABC):
@@ -66,13 +74,12 @@ class Dialect(ABC):
     def read(self, body: bytes) -> Ask:
         """What the body asks for. Raises Unreadable."""
         fields = read_fields(body)
-        return Ask(fields, _model(fields), _stream(fields), size=len(body))
+        return Ask(fields, _model(fields), _stream(fields), body=body)
 
     def write(self, ask: Ask, upstream_model: str, provider: Provider) -> bytes:
         """The body for `provider`: what was sent, with the model's name as it is known there."""
-        fields = ask.fields
-        fields["model"] = msgspec.Raw(_ENCODER.encode(upstream_model))
-        return _ENCODER.encode(fields)
+        name = msgspec.Raw(_ENCODER.encode(upstream_model))
+        return _ENCODER.encode({**ask.fields, "model": name})
 
     @abstractmethod
     def error(self, problem: Problem, request_id: str) -> bytes:
@@ -134,8 +141,8 @@ class Events(ABC):
         out = []
         for raw in sse.split(block):
             event = sse.Event.parse(raw)
-            if event is None or not event.data:
-                # A comment. Before the first event it would be taken for the answer's beginning.
+            if event is None or not event.data or self.is_sign_of_life(event):
+                # Before the first event it would be taken for the answer's beginning.
                 if self.seen:
                     out.append(raw)
                 continue
@@ -144,6 +151,10 @@ class Events(ABC):
             if self.over():
                 break
         return b"".join(out)
+
+    def is_sign_of_life(self, event: sse.Event) -> bool:
+        """Whether the event says nothing but that more will come, as a comment does."""
+        return False
 
     @abstractmethod
     def plain(self, block: bytes) -> bool:
@@ -168,10 +179,13 @@ class Events(ABC):
 
 def read_fields(body: bytes) -> Fields:
     """The top-level fields of a JSON object. Raises Unreadable."""
+    # No body has more fields than colons, which are quicker counted than the fields.
+    if len(body) > MAX_WRITTEN_OUT and body.count(b":") > MAX_FIELDS:
+        _refuse_many_fields(body)
     try:
         fields = _FIELDS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unreadable(f"The body must be a JSON object: {error}.") from None
+        raise Unreadable(_what_is_wrong(body, error)) from None
     except RecursionError:
         raise Unreadable(_TOO_DEEP) from None
     if too_deep(body):
@@ -180,26 +194,55 @@ def read_fields(body: bytes) -> Fields:
 
 
 _TOO_DEEP = f"The body is nested more than {MAX_DEPTH} levels deep."
+_TOO_MANY_BRACKETS = f"The body has too many lists and objects: {MAX_BRACKETS // 2:,} at most."
+_TOO_MANY_FIELDS = f"The body has too many fields: {MAX_FIELDS:,} at most."
+_TOO_MANY_STRINGS = f"The body has too many strings: {MAX_STRINGS:,} at most."
 
 
 def too_deep(body: bytes) -> bool:
-    """Whether valid JSON is nested more than MAX_DEPTH levels."""
+    """Whether valid JSON is nested more than MAX_DEPTH levels. Raises Unreadable."""
     if not _many_brackets(body):
         return False
     # Written with one space a level, what is so deep begins with as many after a line break, which
     # no string can hold. Usually that settles it, at a third of the cost of what follows.
     if len(body) <= MAX_WRITTEN_OUT and _DEEP_LINE not in msgspec.json.format(body, indent=1):
         return False
-    # Without its escapes, a quotation mark begins or ends a string. Without its strings, what
-    # is left are the brackets, of which each round takes the innermost away.
-    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    quoted = bare.translate(_ONE_KIND_OF_BRACKET, _NOT_STRUCTURE)
-    brackets = b"".join(quoted.split(b'"')[::2])
+    # What is left without the strings are the brackets, of which each round takes the innermost
+    # away.
+    brackets = _structure(body).replace(b":", b"")
+    if len(brackets) > MAX_BRACKETS:
+        raise Unreadable(_TOO_MANY_BRACKETS)
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return False
     return True
+
+
+def _refuse_many_fields(body: bytes) -> None:
+    """Raises Unreadable for more fields than MAX_FIELDS. Colons inside strings are none."""
+    if _structure(body).count(b":") > MAX_FIELDS:
+        raise Unreadable(_TOO_MANY_FIELDS)
+
+
+def _structure(body: bytes) -> bytes:
+    """The brackets, all of one kind, and the colons outside of strings. Raises Unreadable."""
+    # Without its escapes, a quotation mark begins or ends a string.
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    quoted = bare.translate(_ONE_KIND_OF_BRACKET, _NOT_STRUCTURE)
+    if quoted.count(b'"') > 2 * MAX_STRINGS:
+        raise Unreadable(_TOO_MANY_STRINGS)
+    return b"".join(quoted.split(b'"')[::2])
+
+
+def _what_is_wrong(body: bytes, error: Exception) -> str:
+    # For the decoder such a body has no end, which would send its reader looking for one.
+    if _HALF_A_PAIR.search(body.replace(b"\\\\", b"  ")):
+        return (
+            "The body must be a JSON object: a string in it holds half of a surrogate pair, as "
+            "when a text was cut in the middle of a character."
+        )
+    return f"The body must be a JSON object: {error}."
 
 
 def _many_brackets(body: bytes) -> bool:

@@ -1,5 +1,6 @@
 """OpenAI Chat Completions."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ from megabrain.gateway.dialects.base import Ask, Dialect, Events, decoded
 from megabrain.gateway.errors import Problem
 from megabrain.gateway.metering import Usage, count
 
+#: Nobody has more to say in an object of options.
+LONGEST_OPTIONS = 4096
 DONE = b"data: [DONE]\n\n"
 _ENCODER = msgspec.json.Encoder()
 
@@ -28,11 +31,15 @@ class Chat(Dialect):
         return ask
 
     def write(self, ask: Ask, upstream_model: str, provider: Provider) -> bytes:
+        fields = dict(ask.fields)
         options = _object(ask, "stream_options")
         if ask.stream and provider.usage_option and options is not None:
             wanted = _ENCODER.encode({**options, "include_usage": True})
-            ask.fields["stream_options"] = msgspec.Raw(wanted)
-        return super().write(ask, upstream_model, provider)
+            fields["stream_options"] = msgspec.Raw(wanted)
+        if _object(ask, "usage"):
+            # OpenRouter's clients say so to us; no provider has such a field.
+            del fields["usage"]
+        return super().write(replace(ask, fields=fields), upstream_model, provider)
 
     def error(self, problem: Problem, request_id: str) -> bytes:
         return openai_error(self, problem)
@@ -134,8 +141,11 @@ def _object(ask: Ask, name: str) -> dict[str, Any] | None:
     """A field that is an object, or empty; None if it is anything else, for which the provider
     has better words."""
     raw = ask.fields.get(name)
-    found = {} if raw is None else msgspec.json.decode(raw)
-    return {} if found is None else found if isinstance(found, dict) else None
+    if raw is None or bytes(raw) == b"null":
+        return {}
+    if len(bytes(raw)) > LONGEST_OPTIONS:
+        return None
+    return decoded(bytes(raw))
 
 
 def _flag(options: dict[str, Any] | None, name: str) -> bool:

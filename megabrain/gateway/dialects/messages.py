@@ -64,6 +64,9 @@ class MessagesEvents(Events):
         self._started = False
         self._said: dict[str, object] = {}
 
+    def is_sign_of_life(self, event: sse.Event) -> bool:
+        return event.name == "ping"
+
     def plain(self, block: bytes) -> bool:
         # Only message_start, _delta and _stop and errors are read; content goes by.
         return (
@@ -118,7 +121,7 @@ def _usage(said: dict[str, object]) -> Usage:
             found = [
                 each
                 for each in rounds
-                if isinstance(each, dict) and each.get("type") in {"message", "compaction"}
+                if isinstance(each, dict) and each.get("type") in ("message", "compaction")
             ]
             parts = found or parts
     return Usage(

@@ -8,7 +8,7 @@ from byok.providers.base import Endpoint
 from megabrain.gateway import sse
 from megabrain.gateway.dialects.base import Ask, Dialect, Events, decoded
 from megabrain.gateway.dialects.chat import openai_error
-from megabrain.gateway.errors import Problem
+from megabrain.gateway.errors import Code, Problem
 from megabrain.gateway.metering import Usage, count
 
 _ENCODER = msgspec.json.Encoder()
@@ -97,7 +97,7 @@ class ResponsesEvents(Events):
             **self._response,
             "status": "failed",
             "error": {
-                "code": problem.code_for(Endpoint.RESPONSES),
+                "code": _FINAL.get(problem.code) or problem.code_for(Endpoint.RESPONSES),
                 "message": problem.message,
             },
         }
@@ -129,6 +129,19 @@ class ResponsesEvents(Events):
             return raw
         fields["sequence_number"] = msgspec.Raw(b"%d" % (number + self._added))
         return sse.Event(_ENCODER.encode(fields).decode(), event.name, event.id).emit()
+
+
+#: Codex goes by the code of a failed stream: with these it gives up, or waits the time the message
+#: names; with any other it tries five times more.
+_FINAL = {
+    Code.BYOK_NO_CREDIT: "insufficient_quota",
+    Code.BYOK_RATE_LIMITED: "rate_limit_exceeded",
+    Code.BYOK_KEY_REJECTED: "invalid_prompt",
+    Code.BYOK_NO_ACCESS: "invalid_prompt",
+    Code.BYOK_KEY_REQUIRED: "invalid_prompt",
+    Code.MODEL_NOT_FOUND: "invalid_prompt",
+    Code.INVALID_REQUEST: "invalid_prompt",
+}
 
 
 def _event(data: dict[str, object], name: str) -> bytes:
