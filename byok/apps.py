@@ -5,7 +5,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.models.signals import post_migrate
 
-from orgs.catalogue import provide_models
+from orgs.catalogue import provide_models, provide_served
 
 
 class ByokConfig(AppConfig):
@@ -13,9 +13,10 @@ class ByokConfig(AppConfig):
 
     def ready(self) -> None:
         from byok import checks  # noqa: F401 -- registers the system checks.
-        from byok.catalogue import callable_models
+        from byok.catalogue import callable_models, served_models
 
         provide_models(callable_models)
+        provide_served(served_models)
         post_migrate.connect(_load_catalogue, sender=self)
 
 

@@ -7,6 +7,7 @@ limits and prices without a network. Migrating loads it into the database, where
 import difflib
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
-from byok.models import CatalogModel, CatalogueLoad, Offering, Price, Source
+from byok.models import CatalogModel, CatalogueLoad, Offering, Price, ProviderKey, Source
+from byok.providers import PROVIDERS
 from orgs.changes import announce
+from orgs.models import Account
 
 BUNDLED = Path(__file__).parent / "bundled" / "catalogue.json"
 LONGEST_NAME = 200
@@ -117,6 +120,29 @@ def _load_prices(entries: list[dict[str, Any]]) -> None:
 def callable_models() -> Iterable[tuple[str, str]]:
     """Id and name of every model that somebody serves, for choosing from."""
     return CatalogModel.objects.filter(offerings__enabled=True).values_list("id", "name").distinct()
+
+
+def served_models(account: Account) -> dict[str, list[str]]:
+    """By endpoint, the models that the account's enabled keys serve there natively.
+
+    Those that keys are tested with, which are cheap, come first; the others follow by id.
+    """
+    keys = ProviderKey.objects.for_account(account).enabled()
+    providers = [id_ for id_ in keys.values_list("provider", flat=True) if id_ in PROVIDERS]
+    ranks: dict[str, dict[str, int]] = defaultdict(dict)
+    for offering in Offering.objects.routable().filter(provider__in=providers, direct=False):
+        provider = PROVIDERS[offering.provider]
+        probes = [probe.model for probe in provider.probes]
+        probed = offering.upstream_id in probes
+        rank = probes.index(offering.upstream_id) if probed else len(probes)
+        for endpoint in provider.endpoints:
+            if offering.endpoints is None or endpoint in offering.endpoints:
+                known = ranks[endpoint].get(offering.model_id, rank)
+                ranks[endpoint][offering.model_id] = min(known, rank)
+    return {
+        str(endpoint): sorted(models, key=lambda model: (models[model], model))
+        for endpoint, models in ranks.items()
+    }
 
 
 def spellings(models: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:

@@ -23,6 +23,10 @@ log = structlog.get_logger(__name__)
 Health = ProviderKey.Health
 
 UNREADABLE = "unreadable"
+CANNOT_BE_OPENED = (
+    "The stored {name} key can no longer be opened, so it cannot be used. "
+    "Enter it again with Update."
+)
 
 SENTENCES: Mapping[str, str] = {
     Outcome.REJECTED: (
@@ -38,10 +42,7 @@ SENTENCES: Mapping[str, str] = {
         "Add credit or raise the limit at {name}, then test the key."
     ),
     Outcome.RATE_LIMITED: "{name} is limiting the calls of this key. It is tried after others.",
-    UNREADABLE: (
-        "The stored {name} key can no longer be opened, so it cannot be used. "
-        "Enter it again with Update."
-    ),
+    UNREADABLE: CANNOT_BE_OPENED,
 }
 
 

@@ -24,6 +24,7 @@ from django.db.models import Q
 from django.utils import timezone
 from requests.adapters import HTTPAdapter
 
+from byok.health import CANNOT_BE_OPENED, UNREADABLE
 from byok.models import KeyTest, Offering, ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Outcome, Provider, UnusableSecret, UpstreamRequest
@@ -42,7 +43,6 @@ ANSWER_LIMIT = 256 * 1024
 
 UNREACHABLE = "unreachable"
 TIMED_OUT = "timed_out"
-UNREADABLE = "unreadable"
 VAULT_CLOSED = "vault_closed"
 UNSUPPORTED = "unsupported"
 REPLACED = "replaced"
@@ -102,10 +102,7 @@ SENTENCES: Mapping[str, str] = {
         "{name} did not answer within 20 seconds, so this key could not be tested. "
         "Test again in a few minutes."
     ),
-    UNREADABLE: (
-        "The stored {name} key can no longer be opened, so it cannot be used. "
-        "Enter it again with Update."
-    ),
+    UNREADABLE: CANNOT_BE_OPENED,
     VAULT_CLOSED: (
         "MegaBrain could not open its vault just now, so this key could not be tested. "
         "Test again in a few minutes."

@@ -123,6 +123,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "megabrain.site.middleware.htmx_answers",
+    "megabrain.site.middleware.wrong_methods",
 ]
 
 TEMPLATES = [

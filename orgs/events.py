@@ -31,10 +31,6 @@ class Event(StrEnum):
     KEY_DISABLED = "byok.key.disabled", "disabled the {target} key"
     KEY_DELETED = "byok.key.deleted", "deleted the {target} key"
     KEY_TESTED = "byok.key.tested", "tested the {target} key"
-    KEY_FAILURE_POLICY_CHANGED = (
-        "byok.key.failure_policy_changed",
-        "changed what happens when the {target} key fails",
-    )
     KEY_REMINDER_CHANGED = (
         "byok.key.reminder_changed",
         "changed the reminder of the {target} key",

@@ -10,7 +10,6 @@ from django.utils import timezone
 from orgs.catalogue import known_models
 from orgs.models.tokens import NAME_LENGTH
 
-MICROS = 1_000_000
 EXPIRIES = [
     ("", "Never"),
     ("7", "In 7 days"),
@@ -31,19 +30,6 @@ class TokenForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     expiry = forms.ChoiceField(choices=EXPIRIES, required=False, label="Expires")
-    monthly_limit = forms.DecimalField(
-        required=False,
-        min_value=0,
-        max_value=1_000_000,
-        decimal_places=2,
-        label="Monthly limit in US dollars",
-        help_text=(
-            "The most this token may spend of your MegaBrain balance in a calendar month (UTC). "
-            "Calls that go out with your own provider keys are billed by the provider and do not "
-            "count."
-        ),
-        widget=forms.NumberInput(attrs={"inputmode": "decimal", "placeholder": "No limit"}),
-    )
     allowed_models = forms.MultipleChoiceField(
         required=False,
         label="Allowed models",
@@ -65,12 +51,10 @@ class TokenForm(forms.Form):
         return name
 
     def values(self) -> dict[str, Any]:  # Any: arguments of several types.
-        limit = self.cleaned_data["monthly_limit"]
         return {
             "id": self.cleaned_data["id"],
             "name": self.cleaned_data["name"],
             "expires_at": self._expires_at(),
-            "monthly_limit": None if limit is None else int(limit * MICROS),
             "allowed_models": self.cleaned_data["allowed_models"] or None,
         }
 

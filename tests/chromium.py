@@ -48,13 +48,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, live_server) -> Iterator[OpenPage]:
+def complaints() -> list[str]:
+    """What the browser complained of. A test that provokes something takes it out again."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Browser, live_server, complaints: list[str]) -> Iterator[OpenPage]:
     """Opens pages, each in a fresh browser: `open_page()`, `open_page(owner_client)`,
     `open_page(viewport={"width": 390, "height": 844}, color_scheme="dark")`.
     """
     cache.clear()
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
         # A form that is sent back with what is wrong in it has this status: no fault of ours.

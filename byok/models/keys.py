@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
@@ -9,8 +10,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from byok.fields import EncryptedField
-from byok.providers import PROVIDERS
+from byok.providers import name_of
 from orgs.models import Account
+
+#: However long a provider asks to wait, a key is not passed over for longer.
+COOLING = timedelta(seconds=60)
 
 
 class ProviderKeyQuerySet(models.QuerySet["ProviderKey"]):
@@ -71,7 +75,16 @@ class ProviderKey(models.Model):
     @property
     def audit_label(self) -> str:
         """The provider's name alone: the audit log holds no part of a secret, not even a hint."""
-        return PROVIDERS[self.provider].name if self.provider in PROVIDERS else self.provider
+        return name_of(self.provider)
+
+    @property
+    def health_now(self) -> Health:
+        """Health as of now. A provider that limits a key has accepted it, and the limit passes."""
+        health = self.Health(self.health)
+        if health != self.Health.COOLING:
+            return health
+        cooling = self.health_at is not None and timezone.now() - self.health_at < COOLING
+        return health if cooling else self.Health.WORKS
 
 
 class KeyTestQuerySet(models.QuerySet["KeyTest"]):

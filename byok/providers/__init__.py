@@ -26,3 +26,8 @@ PROVIDERS: dict[str, Provider] = {
 def provider(id: str) -> Provider:  # noqa: A002 - the word the whole project uses
     """The provider of that id; raises KeyError for an id nobody has."""
     return PROVIDERS[id]
+
+
+def name_of(id: str) -> str:  # noqa: A002 - the word the whole project uses
+    """What people call the provider of that id; the id itself when nobody has it any more."""
+    return PROVIDERS[id].name if id in PROVIDERS else id

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseBadRequest
+from django.core.exceptions import BadRequest
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -18,6 +19,7 @@ from byok.actions import (
 )
 from byok.forms import ReminderForm
 from byok.models import CatalogModel, ProviderKey
+from byok.providers import name_of
 from byok.views.page import (
     answer_with_key,
     answer_with_list,
@@ -28,7 +30,7 @@ from byok.views.page import (
     tell_result,
     template,
 )
-from byok.views.rows import Pages, key_row, models_of, provider_name
+from byok.views.rows import Pages, key_row, models_of
 from orgs.origin import Origin
 from orgs.requests import SignedInRequest
 
@@ -40,10 +42,10 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
     key = key_of(request, slug, key_id)
     wanted = request.POST.get("enabled")
     if wanted not in ("true", "false"):
-        return HttpResponseBadRequest()
+        raise BadRequest("`enabled` is true or false.")
     on = wanted == "true"
     if set_enabled(actor=request.user, key=key, enabled=on, origin=Origin.of(request)):
-        name = provider_name(key.provider)
+        name = name_of(key.provider)
         messages.success(
             request,
             f"The {name} key is on: calls it can serve use it again."
@@ -54,12 +56,15 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
     return answer_with_key(request, key_row(key, Pages(slug)))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @changing_page
 def reminder(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Set or clear the day from which the key is marked for replacement."""
     key = key_of(request, slug, key_id)
     shown = key_row(key, Pages(slug))
+    if request.method != "POST":
+        # Where a form that was wrong is shown again; reloaded, it is the page with the form.
+        return redirect(shown.details_url)
     form = ReminderForm(request.POST)
     if not form.is_valid():
         return render(request, "byok/details.html", details_context(shown, form), status=422)
@@ -94,7 +99,7 @@ class Consequences:
         return cls(
             lost=[model for model in own if model.pk not in kept_ids],
             kept=[model for model in own if model.pk in kept_ids],
-            heirs=sorted(provider_name(other) for other, ids in elsewhere.items() if ids & own_ids),
+            heirs=sorted(name_of(other) for other, ids in elsewhere.items() if ids & own_ids),
         )
 
 
@@ -111,7 +116,7 @@ def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
             "consequences": Consequences.of(key),
         }
         return render(request, template(request, "byok/delete.html", "dialog"), context)
-    name = provider_name(key.provider)
+    name = name_of(key.provider)
     delete_key(actor=request.user, key=key, origin=Origin.of(request))
     messages.success(
         request, f"The {name} key is deleted. It stays valid at {name} until you revoke it there."
@@ -124,7 +129,7 @@ def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
 def try_key(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Have a worker try the key; the page then asks `row` for the result."""
     key = key_of(request, slug, key_id)
-    name = provider_name(key.provider)
+    name = name_of(key.provider)
     try:
         request_test(actor=request.user, key=key, origin=Origin.of(request))
     except TooManyTests as too_many:

@@ -11,9 +11,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from byok.actions import NOT_QUEUED
-from byok.key_tests import EXPIRED, REPLACED, TIMED_OUT, UNREACHABLE, UNREADABLE, UNSUPPORTED
+from byok.health import UNREADABLE
+from byok.key_tests import (
+    EXPIRED,
+    REPLACED,
+    TIMED_OUT,
+    UNREACHABLE,
+    UNSUPPORTED,
+    VAULT_CLOSED,
+)
 from byok.models import CatalogModel, KeyTest, Offering, ProviderKey
-from byok.providers import PROVIDERS
+from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Outcome
 from byok.vault import Reason, Secret
 from orgs.models import Account
@@ -37,6 +45,7 @@ REASONS = {
     UNREACHABLE: "Provider unreachable",
     TIMED_OUT: "Timed out",
     UNREADABLE: "Enter it again",
+    VAULT_CLOSED: "Vault out of reach",
     UNSUPPORTED: "Provider no longer supported",
     REPLACED: "Replaced meanwhile",
     EXPIRED: "No result in time",
@@ -90,7 +99,7 @@ class KeyRow:
 
     @property
     def name(self) -> str:
-        return provider_name(self.key.provider)
+        return name_of(self.key.provider)
 
     @property
     def supported(self) -> bool:
@@ -120,13 +129,19 @@ class KeyRow:
             return Standing("Not supported", "danger", REASONS[UNSUPPORTED])
         if not self.readable:
             return Standing("Unreadable", "danger", REASONS[UNREADABLE])
-        if key.health == Health.WORKS:
+        health = key.health_now
+        if health == Health.WORKS:
             return Standing("Works", "success")
-        if key.health == Health.FAILING:
+        if health == Health.FAILING:
             return Standing("Failing", "danger", REASONS.get(key.health_code, ""))
-        if key.health == Health.COOLING:
+        if health == Health.COOLING:
             return Standing("Cooling down", "warning", REASONS.get(key.health_code, ""))
         return Standing("Not tested" if key.last_used_at else "Never used", "neutral")
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the key just now, in full."""
+        return "" if self.key.health_now == Health.WORKS else self.key.health_message
 
     @property
     def failed_test(self) -> str:
@@ -186,11 +201,6 @@ class KeyRow:
         return self.pages.to("test", key_id=self.key.pk)
 
 
-def provider_name(provider: str) -> str:
-    """What people call a provider; its id when its file is gone."""
-    return PROVIDERS[provider].name if provider in PROVIDERS else provider
-
-
 def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
     """The account's keys by name of provider, in three queries however many there are.
 
@@ -218,8 +228,9 @@ def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
 
 
 def key_row(key: ProviderKey, pages: Pages) -> KeyRow:
-    """One key with its latest tests, without its models."""
-    latest = key.tests.select_related("requested_by").order_by("-created_at")
+    """One key with the latest tests of its secret, without its models."""
+    of_this_secret = key.tests.filter(created_at__gte=key.secret_changed_at)
+    latest = of_this_secret.select_related("requested_by").order_by("-created_at")
     return KeyRow(key, pages, latest[:TESTS_SHOWN], _readable(key))
 
 

@@ -1,4 +1,4 @@
-"""Geometry for charts that the server draws: numbers in, rectangles and a path out."""
+"""Geometry for charts that the server draws: numbers in, rectangles out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,6 @@ WIDTH = 720
 HEIGHT = 160
 BAR = 0.7
 WIDEST_BAR = 44.0
-LINE_WIDTH = 160
-LINE_HEIGHT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +49,6 @@ class BarChart:
     @property
     def last(self) -> str:
         return self.columns[-1].label if self.columns else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sparkline:
-    text: str
-    path: str
-    area: str
-    width: int = LINE_WIDTH
-    height: int = LINE_HEIGHT
 
 
 def bar_chart(
@@ -114,17 +103,3 @@ def _column(
     words = [form(value) for value in values]
     said = ", ".join(f"{name} {word}" for name, word in zip(series, words, strict=True))
     return Column(label, words, f"{label}: {said}", round(x, 2), round(pitch, 2), bars)
-
-
-def sparkline(values: Sequence[int], text: str) -> Sparkline:
-    """A line through `values`, oldest first; `text` says what it shows."""
-    highest = max(values, default=0) or 1
-    step = LINE_WIDTH / max(len(values) - 1, 1)
-    points = [
-        f"{index * step:.1f} {LINE_HEIGHT - 1 - (LINE_HEIGHT - 2) * value / highest:.1f}"
-        for index, value in enumerate(values)
-    ]
-    if not points:
-        return Sparkline(text, "", "")
-    path = "M" + "L".join(points)
-    return Sparkline(text, path, f"{path}L{LINE_WIDTH} {LINE_HEIGHT}L0 {LINE_HEIGHT}Z")

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 
 from byok.models import ProviderKey
-from megabrain.site.provider_keys import provider_name
+from byok.providers import name_of
 from orgs.models import Account, User
 from orgs.permissions import Permission, permissions_of
 
@@ -36,7 +36,7 @@ PLACES = {
         Place("API tokens", "token", "orgs:tokens", Permission.OWN_TOKENS),
     ],
     "Account": [
-        Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.SEE_PROVIDERS),
+        Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.MANAGE_KEYS),
         Place("Activity", "pulse", "orgs:activity", Permission.READ_AUDIT),
         Place("Profile & security", "shield", "orgs:profile"),
     ],
@@ -158,7 +158,7 @@ class Frame:
         """Names of the providers whose enabled key is failing."""
         keys = ProviderKey.objects.for_account(self.user.account).enabled()
         ids = keys.filter(health=ProviderKey.Health.FAILING).values_list("provider", flat=True)
-        return sorted(provider_name(found) for found in ids)
+        return sorted(name_of(found) for found in ids)
 
     @cached_property
     def banners(self) -> list[Banner]:
@@ -180,11 +180,18 @@ class Frame:
                 "Send the code",
             )
         if self.failing:
-            keys = "key is" if len(self.failing) == 1 else "keys are"
+            alone = len(self.failing) == 1
             yield Banner(
                 "danger",
-                f"Your {' and '.join(self.failing)} {keys} failing.",
-                "Requests that need it end in an error until it is fixed.",
+                f"Your {listed(self.failing)} {'key is' if alone else 'keys are'} failing.",
+                f"Calls that only {'it' if alone else 'they'} can serve fail until "
+                f"{'it is' if alone else 'they are'} fixed.",
                 reverse("byok:keys"),
                 "See what is wrong",
             )
+
+
+def listed(names: list[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

@@ -33,6 +33,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, 404)
 
 
+def wrong_method(request: HttpRequest, refused: HttpResponse) -> HttpResponse:
+    """In place of Django's empty answer, for instance to a reload of where a form was sent."""
+    page = _page(request, 405)
+    page["Allow"] = refused["Allow"]
+    return page
+
+
 def too_many_requests(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(request, 429)
 

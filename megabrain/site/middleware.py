@@ -6,13 +6,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.messages import get_messages
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse, HttpResponseNotAllowed, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from structlog.contextvars import bound_contextvars
 
+from megabrain.site.errors import wrong_method
 from megabrain.site.requests import SiteRequest
 
 Handler = Callable[[SiteRequest], HttpResponseBase]
@@ -113,6 +114,18 @@ def htmx_answers(get_response: Handler) -> Handler:
                 )
                 if response.has_header("Content-Length"):
                     del response["Content-Length"]
+        return response
+
+    return middleware
+
+
+def wrong_methods(get_response: Handler) -> Handler:
+    """Say in a page that an address only takes another method; Django's answer is empty."""
+
+    def middleware(request: SiteRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if isinstance(response, HttpResponseNotAllowed):
+            return wrong_method(request, response)
         return response
 
     return middleware

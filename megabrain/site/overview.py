@@ -8,9 +8,10 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 
 from billing.models import UsageRecord
+from byok.providers import name_of
 from megabrain.site.charts import BarChart, bar_chart
 from megabrain.site.error_codes import ERROR_CODES
-from megabrain.site.provider_keys import KeyRow, provider_name
+from megabrain.site.provider_keys import KeyRow
 from megabrain.site.templatetags.figures import compact, money, number, share
 from orgs.models import Account
 
@@ -92,8 +93,6 @@ class Totals:
 
     @property
     def balance_note(self) -> str:
-        if not self.balance_requests:
-            return "no request used it"
         return f"{number(self.balance_requests)} requests"
 
 
@@ -193,7 +192,7 @@ def latest_calls(account: Account, keys: Sequence[KeyRow]) -> list[Call]:
     return [
         Call(
             model=record.model,
-            served_by=provider_name(record.provider) if record.provider else "",
+            served_by=name_of(record.provider) if record.provider else "",
             hint=hints.get(record.provider_key_id, "") if record.provider_key_id else "",
             input_tokens=record.input_tokens + record.cache_read_tokens + record.cache_write_tokens,
             output_tokens=record.output_tokens,

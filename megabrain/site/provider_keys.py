@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from byok.models import ProviderKey
-from byok.providers import PROVIDERS
+from byok.providers import name_of
 from orgs.models import Account
 
 Health = ProviderKey.Health
@@ -29,23 +29,18 @@ class KeyRow:
     last_used_at: datetime | None
 
 
-def provider_name(id: str) -> str:  # noqa: A002 -- the word for it
-    """What people call the provider; its id when it is gone from the code."""
-    return PROVIDERS[id].name if id in PROVIDERS else id
-
-
 def key_rows(account: Account) -> list[KeyRow]:
     """The account's keys by the name of their provider. Secrets are not even read."""
     keys = ProviderKey.objects.for_account(account).defer("secret")
     rows = [
         KeyRow(
             id=key.id,
-            provider=provider_name(key.provider),
+            provider=name_of(key.provider),
             hint=key.hint,
             enabled=key.enabled,
-            health=key.get_health_display() if key.enabled else "Off",
-            tone=TONES[Health(key.health)] if key.enabled else "neutral",
-            reason=key.health_message if key.enabled and key.health != Health.WORKS else "",
+            health=key.health_now.label if key.enabled else "Off",
+            tone=TONES[key.health_now] if key.enabled else "neutral",
+            reason=key.health_message if key.enabled and key.health_now != Health.WORKS else "",
             last_used_at=key.last_used_at,
         )
         for key in keys

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from orgs.access import account_or_404, recent_login_required
 from orgs.actions import MAX_TOKENS, TokenExists, TooManyTokens, create_token, revoke_token
+from orgs.connect import Examples
 from orgs.models import Account, ApiToken
 from orgs.models.tokens import ApiTokenQuerySet
 from orgs.origin import Origin
@@ -84,7 +85,12 @@ def shown_once(
     request: SignedInRequest, account: Account, token: ApiToken, text: str
 ) -> HttpResponse:
     """The only answer that ever holds the token: not stored anywhere on its way, nor by caches."""
-    shown = {"token": token, "text": text, "base_url": settings.MEGABRAIN_BASE_URL}
+    shown = {
+        "token": token,
+        "text": text,
+        "base_url": settings.MEGABRAIN_BASE_URL,
+        "models": Examples.of(token),
+    }
     if on_list(request):
         shown |= {**listed(request, account), "replace": True}
     response = render(request, fragment(request, "orgs/token_created"), shown)

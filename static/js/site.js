@@ -4,6 +4,7 @@
 // toasts leave, and applies the theme at once.
 
 const TOAST_SECONDS = 6;
+const MOST_TOASTS = 3;
 
 const toasts = document.getElementById("toasts");
 const dialogs = document.getElementById("dialogs");
@@ -25,16 +26,26 @@ function letLeave(toast) {
   start();
 }
 
+/** The same thing said again takes the place of the first; of many, the last few are kept. */
+function tidy() {
+  const said = new Set();
+  for (const toast of [...toasts.querySelectorAll(".toast")].reverse()) {
+    const text = toast.querySelector("p").textContent;
+    if (said.has(text) || said.size === MOST_TOASTS) toast.remove();
+    else said.add(text);
+  }
+}
+
 function showError(text) {
   const toast = document.getElementById("toast-template").content.firstElementChild.cloneNode(true);
   toast.querySelector("p").textContent = text;
   toasts.append(toast);
 }
 
-new MutationObserver(() => toasts.querySelectorAll(".toast").forEach(letLeave)).observe(toasts, {
-  childList: true,
-  subtree: true,
-});
+new MutationObserver(() => {
+  tidy();
+  toasts.querySelectorAll(".toast").forEach(letLeave);
+}).observe(toasts, { childList: true, subtree: true });
 // Screen readers announce what is added to a live region, not what it was loaded with.
 toasts.append(...toasts.children);
 
@@ -65,11 +76,21 @@ function placeToasts(dialog) {
   (dialog ?? document.body).append(toasts);
 }
 
+/** What opened the dialog, or what has replaced it; nothing if it is gone, as after a deletion. */
+function whatOpened() {
+  if (opener.isConnected) return opener;
+  const href = opener.getAttribute("href");
+  return (
+    (opener.id && document.getElementById(opener.id)) ||
+    (href && document.querySelector(`a[href="${CSS.escape(href)}"]`)) ||
+    null
+  );
+}
+
 function closeDialog() {
   placeToasts(null);
   dialogs.replaceChildren();
-  if (opener?.isConnected) opener.focus();
-  else if (opener?.id) document.getElementById(opener.id)?.focus();
+  if (opener) (whatOpened() ?? document.getElementById("main"))?.focus();
   opener = null;
 }
 
@@ -91,7 +112,8 @@ document.addEventListener("htmx:beforeRequest", ({ detail }) => {
   if (detail.target === dialogs && !dialogs.contains(detail.elt)) opener = detail.elt;
 });
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (detail.target === dialogs) placeToasts(null);
+  // Where nothing is swapped the dialog stays open, and with it what it says.
+  if (detail.target === dialogs && detail.shouldSwap) placeToasts(null);
 });
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.target === dialogs) openDialog();
@@ -107,6 +129,15 @@ document.addEventListener("htmx:afterSettle", () => {
   if (focused && document.activeElement === document.body)
     document.getElementById(focused)?.focus();
   focused = "";
+});
+
+// What is wrong with a field is read with it, and the field is where it can be mended.
+document.addEventListener("htmx:afterSettle", ({ detail: { target } }) => {
+  const field = target.dataset.about && document.getElementById(target.dataset.about);
+  if (!field) return;
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", target.id);
+  field.focus();
 });
 
 // A page restored from the back/forward cache would show an old dialog or toast.

@@ -242,3 +242,21 @@ def test_a_key_that_is_gone_is_not_found(owner_client, anthropic_key, owner):
         assert owner_client.get(url).status_code == 404
     assert owner_client.post(urls["update"], {"secret": NEW_SECRET}).status_code == 404
     assert not ProviderKey.objects.exists()
+
+
+def test_the_address_of_the_reminder_leads_to_the_page_with_its_form(owner_client, anthropic_key):
+    answer = owner_client.get(address("reminder", anthropic_key))
+    assert answer["Location"] == address("details", anthropic_key)
+
+
+def test_an_address_that_only_takes_a_form_says_so_in_a_page(owner_client, anthropic_key):
+    answer = owner_client.get(address("test", anthropic_key))
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert 'id="sidebar"' in answer.content.decode()
+    assert "Nothing was changed" in text_of(answer)
+
+
+def test_neither_on_nor_off_is_refused_in_a_page(owner_client, anthropic_key):
+    answer = owner_client.post(address("enabled", anthropic_key), {"enabled": "perhaps"})
+    assert answer.status_code == 400
+    assert "We could not read that request" in text_of(answer)

@@ -79,6 +79,7 @@ def test_it_tells_its_age_who_added_it_and_what_happened_to_it(owner_client, own
 
 
 def test_it_shows_the_last_five_tests(owner_client, anthropic_key):
+    ProviderKey.objects.update(secret_changed_at=timezone.now() - timedelta(hours=1))
     for number in range(7):
         at = timezone.now() - timedelta(minutes=number)
         KeyTest.objects.create(
@@ -90,6 +91,20 @@ def test_it_shows_the_last_five_tests(owner_client, anthropic_key):
         )
     page = text_of(owner_client.get(address("details", anthropic_key)))
     assert [number for number in range(7) if f"Result number {number}." in page] == [0, 1, 2, 3, 4]
+
+
+def test_tests_of_the_former_secret_are_not_listed(owner_client, anthropic_key):
+    before = anthropic_key.secret_changed_at - timedelta(minutes=1)
+    KeyTest.objects.create(
+        key=anthropic_key,
+        state=KeyTest.State.PASSED,
+        message="The former one worked.",
+        created_at=before,
+        finished_at=before,
+    )
+    page = text_of(owner_client.get(address("details", anthropic_key)))
+    assert "The former one worked." not in page
+    assert "This secret was never tested." in page
 
 
 def test_it_says_honestly_what_happens_when_the_key_fails(owner_client, anthropic_key):

@@ -55,7 +55,14 @@ def test_rows_stand_in_the_order_of_their_providers_names(owner, account, owner_
         ({"health": Health.FAILING, "health_code": "rejected"}, "Failing Rejected"),
         ({"health": Health.FAILING, "health_code": "no_credit"}, "Failing Out of credit"),
         ({"health": Health.FAILING, "health_code": "no_access"}, "Failing No access"),
-        ({"health": Health.COOLING, "health_code": "rate_limited"}, "Cooling down Rate limited"),
+        (
+            {
+                "health": Health.COOLING,
+                "health_code": "rate_limited",
+                "health_at": timezone.now() + timedelta(hours=1),
+            },
+            "Cooling down Rate limited",
+        ),
         ({"health": Health.WORKS, "last_used_at": timezone.now()}, "Works Used just now"),
         ({"last_used_at": timezone.now()}, "Not tested Used just now"),
         ({"remind_on": timezone.now().date()}, "Due for replacement"),
@@ -71,6 +78,30 @@ def test_a_row_says_how_its_key_is_doing(
     else:
         ProviderKey.objects.update(**state)
     assert words in text_of(owner_client.get(keys_url))
+
+
+def test_cooling_down_ends_by_itself(owner_client, anthropic_key, keys_url):
+    ProviderKey.objects.update(
+        health=Health.COOLING,
+        health_code="rate_limited",
+        health_message="Anthropic is limiting its calls.",
+        health_at=timezone.now() - timedelta(seconds=61),
+    )
+    page = text_of(owner_client.get(keys_url))
+    assert "Works" in page
+    assert "Cooling" not in page
+    details = text_of(owner_client.get(address("details", anthropic_key)))
+    assert "Anthropic is limiting its calls." not in details
+
+
+def test_a_test_that_could_not_open_the_vault_says_so(owner_client, anthropic_key, keys_url):
+    KeyTest.objects.create(
+        key=anthropic_key,
+        state=KeyTest.State.FAILED,
+        code="vault_closed",
+        finished_at=timezone.now(),
+    )
+    assert "Last test: Vault out of reach" in text_of(owner_client.get(keys_url))
 
 
 def test_a_disabled_key_is_dimmed_and_its_switch_is_off(owner_client, anthropic_key, keys_url):

@@ -1,4 +1,4 @@
-from megabrain.site.charts import HEIGHT, bar_chart, sparkline
+from megabrain.site.charts import HEIGHT, bar_chart
 
 
 def test_bars_stand_on_each_other_and_reach_the_top_at_the_highest():
@@ -29,13 +29,3 @@ def test_a_column_is_told_in_words():
 def test_an_empty_chart_is_no_error():
     chart = bar_chart("Requests", ["Keys"], [])
     assert (chart.first, chart.last, chart.peak) == ("", "", "0")
-
-
-def test_a_line_runs_from_edge_to_edge():
-    line = sparkline([0, 5, 10], "Requests over three days")
-    assert line.path.startswith("M0.0 31.0")
-    assert line.path.endswith("160.0 1.0")
-
-
-def test_a_line_through_nothing_is_empty():
-    assert sparkline([], "No requests").path == ""

@@ -1,4 +1,5 @@
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -113,6 +114,23 @@ def test_cost_is_split_by_who_paid(owner_client: Client, make_call: MakeCall):
     chart = response.context["chart"]
     assert chart.series == ["Your provider keys", "MegaBrain balance"]
     assert chart.columns[-1].values == ["$2.0000", "$0.5000"]
+
+
+def test_the_balance_is_shown_only_where_it_paid(owner_client: Client, make_call: MakeCall):
+    make_call()
+    assert "On MegaBrain balance" not in owner_client.get(URL).content.decode()
+    make_call(payer="balance", charged_micros=500_000)
+    assert "On MegaBrain balance" in owner_client.get(URL).content.decode()
+
+
+def test_a_key_is_said_to_cool_for_a_minute_at_most(
+    owner_client: Client, make_key: MakeKey, make_call: MakeCall
+):
+    make_call()
+    key = make_key(health=ProviderKey.Health.COOLING, health_at=timezone.now())
+    assert "Cooling down" in owner_client.get(URL).content.decode()
+    ProviderKey.objects.filter(pk=key.pk).update(health_at=timezone.now() - timedelta(seconds=61))
+    assert "Cooling down" not in owner_client.get(URL).content.decode()
 
 
 def test_the_period_has_a_column_for_every_day(owner_client: Client, make_call: MakeCall):

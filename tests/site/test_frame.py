@@ -36,8 +36,9 @@ def test_the_owner_sees_every_entry(owner_client: Client):
 
 def test_a_role_sees_only_what_it_may_open(owner_client: Client, owner: User, account: Account):
     Membership.objects.filter(user=owner, account=account).update(role=Membership.Role.MEMBER)
-    assert "Activity" not in entries(owner_client)
-    assert "Bring Your Own Key (BYOK)" in entries(owner_client)
+    shown = entries(owner_client)
+    assert "API tokens" in shown
+    assert not {"Activity", "Bring Your Own Key (BYOK)"} & set(shown)
 
 
 @pytest.mark.parametrize("name", ["dashboard", "orgs:tokens", "byok:keys", "orgs:profile"])
@@ -75,6 +76,11 @@ def test_an_unconfirmed_address_is_reminded(owner_client: Client, owner: User):
 def test_failing_keys_are_named_until_they_are_off(owner_client: Client, make_key: MakeKey):
     make_key("openai", health=ProviderKey.Health.FAILING)
     key = make_key("anthropic", health=ProviderKey.Health.FAILING)
+    make_key("novita", health=ProviderKey.Health.FAILING)
+    assert titles(owner_client) == ["Your Anthropic, Novita and OpenAI keys are failing."]
+    page = owner_client.get(URL).content.decode()
+    assert "Calls that only they can serve fail until they are fixed." in page
+    ProviderKey.objects.filter(provider="novita").update(enabled=False)
     assert titles(owner_client) == ["Your Anthropic and OpenAI keys are failing."]
     ProviderKey.objects.filter(pk=key.pk).update(enabled=False)
     assert titles(owner_client) == ["Your OpenAI key is failing."]

@@ -10,7 +10,6 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 MICROS = 1_000_000
-PICOS = 1_000_000_000_000
 
 STEPS = (
     (timedelta(days=365), "y"),

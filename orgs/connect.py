@@ -1,0 +1,62 @@
+"""Which models the set-up shown with a new token names: those that its first call can reach."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orgs.catalogue import served_models
+from orgs.models import ApiToken
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A model to show in one dialect; `note` says what is missing where it cannot answer yet."""
+
+    model: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The models to show: one for each dialect, and a small one for Claude Code's side tasks."""
+
+    chat: Example
+    responses: Example
+    messages: Example
+    small: Example
+
+    @classmethod
+    def of(cls, token: ApiToken) -> "Examples":
+        served = served_models(token.account)
+
+        def example(endpoint: str, favourite: str, key: str) -> Example:
+            models = served.get(endpoint, ())
+            return _example(token, models, favourite, key)
+
+        return cls(
+            chat=example("chat/completions", "openai/gpt-6-luna", "an OpenAI key"),
+            responses=example("responses", "openai/gpt-6-luna", "an OpenAI key"),
+            messages=example("messages", "anthropic/claude-sonnet-5.5", "an Anthropic key"),
+            small=example("messages", "anthropic/claude-haiku-5.5", "an Anthropic key"),
+        )
+
+    @property
+    def dialect(self) -> str:
+        """The dialect in which a first call is answered; Chat when there is none."""
+        ways = {"chat": self.chat, "messages": self.messages, "responses": self.responses}
+        return next((name for name, way in ways.items() if not way.note), "chat")
+
+
+def _example(token: ApiToken, served: Sequence[str], favourite: str, key: str) -> Example:
+    allowed = token.allowed_models
+    usable = [model for model in served if allowed is None or model in allowed]
+    if favourite in usable:
+        return Example(favourite)
+    if usable:
+        return Example(usable[0])
+    if favourite in served:
+        return Example(favourite, f"This token may not use {favourite}: name one that it may.")
+    if allowed is not None and favourite not in allowed:
+        return Example(
+            favourite, f"{favourite} needs {key}, and a token that may use it: this one may not."
+        )
+    return Example(favourite, f"{favourite} needs {key}, which this account does not have in use.")
