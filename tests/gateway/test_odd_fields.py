@@ -1,6 +1,7 @@
 """Fields of a kind that nobody foresaw, from callers and from providers."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ USAGE = {"input_tokens": 1, "output_tokens": 1, "iterations": [{"type": {}}]}
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_odd_usage_does_not_break_an_answer(agent, key, settings, stream):
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {"usage": {"input_tokens": 1}}},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": USAGE},
         {"type": "message_stop"},

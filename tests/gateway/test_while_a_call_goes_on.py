@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import requests
 
 from byok.actions import delete_key, set_enabled, update_key
 from byok.vault import Secret
@@ -37,7 +38,7 @@ def change_meanwhile(agent, key, settings, simulator):
             }
             key("fireworks")
             second = key("novita")
-            answers: list = []
+            answers: list[requests.Response] = []
             body = CHAT.body(model=MODEL)
             thread = threading.Thread(target=lambda: answers.append(agent.post(CHAT.path, body)))
             thread.start()

@@ -87,7 +87,7 @@ def test_a_call_that_cannot_be_written_down_costs_no_other_its_row(agent, usage_
     caller = Caller(token.pk, token.user_id, token.account_id, None, None)
     calls = [
         # What nobody foresaw; what no database can hold; and two calls like all others.
-        Call(Endpoint.CHAT, {"user-agent": None}, caller=caller),
+        Call(Endpoint.CHAT, {"user-agent": None}, caller=caller),  # type: ignore[dict-item]
         Call(Endpoint.CHAT, {}, caller=caller, usage=Usage(10**30)),
         *(Call(Endpoint.CHAT, {}, caller=caller, status=200) for _ in range(2)),
     ]

@@ -1,7 +1,7 @@
 """S30: an event is the same event however it was cut, and a stream has exactly one end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,7 @@ CHARACTERS = 'ab :é𝄞\t\x0b\x1c\x85\u2028\ufeff\uffff{}"\\'
 few = settings(max_examples=300, deadline=None, derandomize=True)
 
 
-def events_of(blocks: Iterator[bytes]) -> list[Event]:
+def events_of(blocks: Iterable[bytes]) -> list[Event]:
     found = [Event.parse(raw) for block in blocks for raw in split(block)]
     return [event for event in found if event is not None]
 
