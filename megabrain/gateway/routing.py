@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from byok.catalogue import near_matches
 from byok.models import ProviderKey
-from byok.providers import PROVIDERS
+from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Endpoint, Provider
 from megabrain.gateway.cooling import COOLING_SECONDS, Cooling
 from megabrain.gateway.errors import Code, Problem
@@ -160,15 +160,15 @@ def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
         key = reasons[Skip.UNSEALABLE]
         return Problem(
             Code.BYOK_KEY_REQUIRED,
-            f"The stored {_name(key.provider)} key {key.shown} can no longer be opened, so it "
+            f"The stored {name_of(key.provider)} key {key.shown} can no longer be opened, so it "
             f"cannot serve {model.id}. Enter it again at {page}.",
         )
-    names = " or ".join(_name(offer.provider) for offer in model.offers)
+    names = " or ".join(name_of(offer.provider) for offer in model.offers)
     if Skip.DISABLED in reasons:
         key = reasons[Skip.DISABLED]
         return Problem(
             Code.BYOK_KEY_REQUIRED,
-            f"{model.id} needs a provider key, and your {_name(key.provider)} key {key.shown} is "
+            f"{model.id} needs a provider key, and your {name_of(key.provider)} key {key.shown} is "
             f"disabled. Enable it, or add a key of {names}, at {page}.",
         )
     return Problem(
@@ -191,10 +191,6 @@ def _elsewhere(model: str, subject: str, served: set[Endpoint], asked: Endpoint)
 
 def _places(endpoints: set[Endpoint]) -> str:
     return " and ".join(f"/v1/{endpoint}" for endpoint in Endpoint if endpoint in endpoints)
-
-
-def _name(provider: str) -> str:
-    return PROVIDERS[provider].name if provider in PROVIDERS else provider
 
 
 def _shortened(name: str) -> str:
