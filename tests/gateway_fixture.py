@@ -130,10 +130,14 @@ def running_gateway(
 @pytest.fixture
 def gateway(
     transactional_db: None, running_gateway: RunningGateway, simulator: RunningSimulator
-) -> RunningGateway:
+) -> Iterator[RunningGateway]:
     """The session's gateway, with nothing remembered from earlier tests."""
+    from megabrain.asgi import gateway as application
+
     announce("catalogue")
-    return running_gateway
+    yield running_gateway
+    # What this test's calls leave behind belongs into its own database, not the next one's.
+    application.settlement.flush()
 
 
 @pytest.fixture

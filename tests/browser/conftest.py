@@ -1,5 +1,6 @@
 """What a browser needs behind the site: a worker."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -11,5 +12,10 @@ from megabrain.celery import app
 @pytest.fixture
 def worker(transactional_db: None) -> Iterator[None]:
     """A Celery worker in a thread, on the same database, queue and simulator."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30):
         yield
+    # Celery makes it its own, and leaves it hearing nothing but errors.
+    root.setLevel(level)
+    root.handlers[:] = handlers

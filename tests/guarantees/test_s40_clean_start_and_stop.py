@@ -64,9 +64,13 @@ def stop_during(
 
 
 def rows_of(heard: Sequence[Heard]) -> list[UsageRecord]:
-    """The usage rows there are, after making sure that they are one for each call."""
-    rows = list(UsageRecord.objects.all())
-    assert sorted(str(row.request_id) for row in rows) == sorted(each.request_id for each in heard)
+    """The usage rows of these calls, after making sure that there is one for each.
+
+    The gateway of this process may still write down calls of an earlier test.
+    """
+    ids = [each.request_id for each in heard]
+    rows = list(UsageRecord.objects.filter(request_id__in=ids))
+    assert sorted(str(row.request_id) for row in rows) == sorted(ids)
     return rows
 
 
