@@ -18,7 +18,6 @@ from django.db import transaction
 Kind = Literal["account", "token", "catalogue"]
 Callback = Callable[[Kind, str], None]
 
-CHANNEL = "megabrain:changes"
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -51,11 +50,19 @@ def subscribe(callback: Callback) -> Callable[[], None]:
 def _send(kind: Kind, changed: str) -> None:
     if settings.REDIS_URL:
         try:
-            _redis().publish(CHANNEL, json.dumps([kind, changed]))
+            client = _redis()
+            client.publish(channel_of(client), json.dumps([kind, changed]))
         except redis.RedisError as error:
             # Expiry still brings the change to the others within seconds.
             log.warning("changes.publish_failed", error=str(error))
     _deliver(kind, changed)
+
+
+def channel_of(client: redis.Redis) -> str:
+    """The channel of this installation. A server has its channels for all of its databases, and
+    each of those may belong to another installation."""
+    database = client.connection_pool.connection_kwargs.get("db", 0)
+    return f"megabrain:{database}:changes"
 
 
 def _deliver(kind: Kind, changed: str) -> None:
@@ -89,7 +96,7 @@ def _listen_forever() -> None:
             client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
             # redis ships this method without types.
             with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
-                channel.subscribe(CHANNEL)
+                channel.subscribe(channel_of(client))
                 # Whatever was said while we were away is unknown, so everything counts as changed.
                 _deliver("catalogue", "")
                 for message in channel.listen():

@@ -259,9 +259,9 @@ class Snapshot:
             self.strangers.clear()
             self.callers.drop(lambda caller: caller is None or str(caller.token_id) == changed)
         else:
-            account = UUID(changed)
-            self.keys.forget(account)
-            self.callers.drop(lambda caller: caller is None or caller.account_id == account)
+            with suppress(ValueError):  # Whatever it names, it is no account.
+                self.keys.forget(UUID(changed))
+            self.callers.drop(lambda caller: caller is None or str(caller.account_id) == changed)
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from orgs.actions import create_token, revoke_token
-from orgs.changes import CHANNEL, announce, subscribe
+from orgs.changes import announce, channel_of, subscribe
 from orgs.origin import Origin
 
 
@@ -86,9 +86,9 @@ def test_other_processes_are_heard_over_redis(heard):
         # The listener may still be on its way to the channel.
         heard_it = False
         for _ in range(5):
-            other.publish(CHANNEL, json.dumps(["account", "elsewhere"]))
+            other.publish(channel_of(other), json.dumps(["account", "elsewhere"]))
             heard_it = heard_it or until(heard, ("account", "elsewhere"))
         assert heard_it
         # Whatever it cannot read makes it connect anew, and take everything for changed.
-        other.publish(CHANNEL, "not json")
+        other.publish(channel_of(other), "not json")
         assert until(heard, ("catalogue", ""))
