@@ -30,10 +30,8 @@ demo: $(RUNTIME)
 run: $(RUNTIME)
 	@$(BIN)/python manage.py run
 
-# Twice as many workers as cores: much of the suite waits for other processes.
-WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 test: $(DEV)
-	MEGABRAIN_HOME=$$(mktemp -d) $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	MEGABRAIN_HOME=$$(mktemp -d) $(BIN)/pytest -n auto --dist loadgroup
 
 check: $(DEV)
 	$(BIN)/ruff check .
