@@ -110,8 +110,8 @@ class Http(HttpToolsProtocol):
 class Loop(uvloop.Loop):
     """Takes all connections that wait, not one in a turn.
 
-    libuv accepts one connection each time it looks. While a thousand
-    streams make a turn last some milliseconds, the thousandth caller would wait a minute.
+    libuv accepts one connection each time it looks. While a thousand streams make a turn last some
+    milliseconds, the thousandth caller would wait a minute.
     """
 
     # Any: these are asyncio's own arguments, handed on.
@@ -139,11 +139,11 @@ class Loop(uvloop.Loop):
         return server
 
 
-def _waiting_at(port: int) -> list[socket.socket]:
+def _waiting_at(descriptor: int) -> list[socket.socket]:
     """The connections that wait at a listening socket, which belongs to the loop."""
     found: list[socket.socket] = []
     # A descriptor of our own, no longer than this: another one would keep the port open.
-    with socket.socket(fileno=os.dup(port)) as listener:
+    with socket.socket(fileno=os.dup(descriptor)) as listener:
         listener.setblocking(False)
         while len(found) < MAX_ACCEPTED:
             try:

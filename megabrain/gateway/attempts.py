@@ -4,15 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
-import structlog
 
 from byok.providers.base import Endpoint, Failure, Outcome
 from byok.vault import Secret
 from megabrain.gateway.errors import Code, Problem, Words
 from megabrain.gateway.masking import presentable
 from megabrain.gateway.routing import Candidate
-
-log = structlog.get_logger(__name__)
 
 UNSEALABLE = "unsealable"
 TIMED_OUT = "timed_out"

@@ -7,8 +7,10 @@ it used.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from time import monotonic, perf_counter
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -87,8 +89,14 @@ class Relay:
         self._page = page
         failures: list[Failed] = []
         try:
-            async for candidate in self._in_turn(route.candidates, failures):
-                failed = await self._attempt(candidate, watch)
+            waiting, twice = deque(route.candidates), set[UUID]()
+            while waiting and len(failures) < MAX_ATTEMPTS:
+                candidate = waiting.popleft()
+                # An attempt may take minutes, and meanwhile a key may have been switched off.
+                current = await self._still(candidate) if failures else candidate
+                if current is None:
+                    continue
+                failed = await self._attempt(current, watch)
                 if failed is None:
                     return
                 failures.append(failed)
@@ -98,6 +106,9 @@ class Relay:
                 if self._reply.gone:
                     self._call.outcome = CLIENT_CLOSED
                     return
+                if failed.again and candidate.key.id not in twice:
+                    twice.add(candidate.key.id)
+                    waiting.appendleft(candidate)
             await self._refuse(all_failed(failures, route.model.id, page), watch)
         except Interrupted as interrupted:
             await self._cut_off(interrupted, watch)
@@ -108,22 +119,6 @@ class Relay:
             # An answer that nobody foresaw still gets its one ending.
             log.exception("gateway.broken", request_id=self._call.request_id)
             await self._refuse(internal_error(self._call.request_id), watch)
-
-    async def _in_turn(
-        self, candidates: Iterable[Candidate], failures: list[Failed]
-    ) -> AsyncIterator[Candidate]:
-        """Each candidate, a second time where that is safe, as long as its owner lets it be used.
-
-        An attempt may take minutes, and meanwhile the next key may have been switched off.
-        """
-        for candidate in candidates:
-            for second in (False, True):
-                if len(failures) >= MAX_ATTEMPTS or (second and not failures[-1].again):
-                    break
-                current = await self._still(candidate) if failures else candidate
-                if current is None:
-                    break
-                yield current
 
     def silence(self) -> None:
         """Nothing has been sent for a while: say that the answer is still coming.
@@ -292,12 +287,12 @@ class Relay:
         events = self._events = self._dialect.events(self._ask)
         splitter = Splitter()
         block = b""
-        while not events.seen:
+        while not block:
             data = await watch.wait_until(answer.read(), deadline)
             if not data:
                 return unavailable(candidate, "ended its stream before the first event")
             block = events.forward(splitter.feed(data))
-            if events.error is not None and events.seen <= 1:
+            if events.error is not None and not block:
                 return self._classified(candidate, answer, 200, events.error, secret)
         await self._pass_on(attempt, answer, splitter, block, secret, watch)
         return None
@@ -418,6 +413,8 @@ class Relay:
             # Headers went out early, in a long silence: too late for a status.
             problem.request_id = self._call.request_id
             self._call.failed(problem, 200)
+            if not self._ask.stream:
+                return  # A part of its answer has no place for an error.
             await self._send(reply.write(self._events.failure(problem)), watch)
             await self._send(reply.end(), watch)
 
@@ -444,6 +441,8 @@ class Relay:
             await reply.problem(problem, self._dialect)
         elif not reply.ended:
             self._call.failed(problem, 200)
+            if not self._ask.stream:
+                return
             self._call.usage = self._events.usage
             self._estimate(self._events.seen)
             await reply.write(self._events.failure(problem))
