@@ -69,14 +69,15 @@ def classified(
     status: int,
     body: bytes,
     endpoint: Endpoint,
-    secret: Secret | None,
-    sent: str,
+    secret: Secret,
+    asked: bytes,
 ) -> Failed:
-    """What the provider's error means."""
+    """What the provider's error means. `asked` is the request, of which it may quote."""
     outcome = failure.outcome if failure.outcome is not Outcome.OK else Outcome.UNAVAILABLE
     refusal = None
     if outcome is Outcome.BAD_REQUEST:
-        refusal = refused(candidate, failure, status, body, endpoint, secret, sent)
+        sent = f"{candidate.offer.upstream_id} {asked.decode('utf-8', 'replace')}"
+        refusal = _refused(candidate, failure, status, body, endpoint, secret, sent)
     return Failed(
         candidate,
         outcome,
@@ -88,19 +89,16 @@ def classified(
     )
 
 
-def refused(
+def _refused(
     candidate: Candidate,
     failure: Failure,
     status: int,
     body: bytes,
     endpoint: Endpoint,
-    secret: Secret | None,
+    secret: Secret,
     sent: str,
 ) -> Problem:
-    """The provider's refusal of the request, in its own words, since agents go by them.
-
-    `sent` is what it was asked, of which it may quote.
-    """
+    """The provider's refusal of the request, in its own words, since agents go by them."""
     known = status in _REFUSED or status == 200
     message = presentable(failure.message, secret, sent).strip() if known else ""
     if not message:
@@ -117,7 +115,7 @@ def refused(
     return Problem(code, message, status=shown, words=words)
 
 
-def _words(body: bytes, secret: Secret | None, sent: str) -> Words:
+def _words(body: bytes, secret: Secret, sent: str) -> Words:
     """Type, code and parameter of the provider's error, as far as they are plain words."""
     try:
         answer = msgspec.json.decode(body)

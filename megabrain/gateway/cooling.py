@@ -7,8 +7,10 @@ from time import monotonic
 from typing import TypeVar
 from uuid import UUID
 
+from byok.models.keys import COOLING
+
 #: However long a provider asks to wait, a key is not passed over for longer.
-COOLING_SECONDS = 60.0
+COOLING_SECONDS = COOLING.total_seconds()
 #: A provider that fails is passed over for a moment, longer each time it fails again.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 8.0

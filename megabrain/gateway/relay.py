@@ -197,13 +197,8 @@ class Relay:
         self, candidate: Candidate, answer: Answer, status: int, body: bytes, secret: Secret
     ) -> Failed:
         failure = candidate.provider.classify(status, answer.headers, body)
-        sent = self._sent_to(candidate)
-        return classified(candidate, failure, status, body, self._call.endpoint, secret, sent)
-
-    def _sent_to(self, candidate: Candidate) -> str:
-        """What the provider may quote."""
-        body = self._ask.body.decode("utf-8", "replace")
-        return f"{candidate.offer.upstream_id} {body}"
+        asked = self._ask.body
+        return classified(candidate, failure, status, body, self._call.endpoint, secret, asked)
 
     async def _read_up_to(
         self, limit: int, answer: Answer, watch: Watch, deadline: float | None = None
@@ -365,10 +360,7 @@ class Relay:
         """What an error event in mid-stream means, for the key and for the caller."""
         candidate, events = attempt.candidate, self._events
         assert events.error is not None
-        failure = candidate.provider.classify(200, answer.headers, events.error)
-        sent = self._sent_to(candidate)
-        asked_at = self._call.endpoint
-        failed = classified(candidate, failure, 200, events.error, asked_at, secret, sent)
+        failed = self._classified(candidate, answer, 200, events.error, secret)
         attempt.outcome = failed.outcome
         self._health.failed(failed, self._call.model)
         if failed.refusal is not None:

@@ -5,14 +5,15 @@ Pure: it sees values and decides. `Cooling` is what recent answers have taught t
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from byok.catalogue import near_matches
 from byok.models import ProviderKey
+from byok.models.keys import COOLING
 from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Endpoint, Provider
-from megabrain.gateway.cooling import COOLING_SECONDS, Cooling
+from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.errors import Code, Problem
 from megabrain.gateway.snapshot import Caller, Catalogue, Key, Model, Offer
 
@@ -131,11 +132,8 @@ def _rank(key: Key, model: str, cooling: Cooling, now: datetime) -> int:
     cools = cooling.cools(key.id)
     if cools is None and key.health == _Health.COOLING:
         # Another process has met the limit, and wrote down only when.
-        cools = key.health_at is not None and now - key.health_at < _COOLING
+        cools = key.health_at is not None and now - key.health_at < COOLING
     return 1 if cools else 0
-
-
-_COOLING = timedelta(seconds=COOLING_SECONDS)
 
 
 def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
