@@ -55,6 +55,7 @@ document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
   const reasons = {
     403: "You may not do this, or this page has been open for too long. Reload it and try again.",
     404: "This no longer exists. Reload the page to see what is there now.",
+    413: "That is too large to send: a form may have 1 MB. Was it the key that was pasted?",
     429: "That was too often in a short time. Wait a minute and try again.",
   };
   showError(
