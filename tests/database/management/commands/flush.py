@@ -1,25 +1,92 @@
-"""How tests with real transactions empty the database: past the triggers of the audit log.
+"""How tests with real transactions empty the database: quickly, and past the audit log's triggers.
 
-Django empties every table after such a test, which the triggers rightly refuse. This command, only
-installed by tests/settings.py, takes Django's place, as the owner of the tables, and puts the
-triggers back exactly as they were.
+Django empties every table after such a test and then lets every app fill it as after migrating.
+This command, only installed by tests/settings.py, takes Django's place. What migrating filled in
+(the catalogue, permissions, content types) stays if the test left every row of it as it was, and
+the tables that the test filled are emptied; otherwise Django's way is taken, so no change outlives
+its test. The triggers of the audit log, which rightly refuse all this, are put back as they were.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.commands import flush
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 PROTECTED = ("orgs_auditevent", "orgs_audithead")
 
+# By table, every row; a row is whatever the database's driver makes of it.
+Rows = dict[str, list[tuple[Any, ...]]]
+
 
 class Command(flush.Command):
+    #: By database, what was in it when it had been emptied and filled as after migrating.
+    fresh: dict[str, Rows] = {}
+
     def handle(self, **options: Any) -> None:
-        with unprotected(connections[options["database"]]):
-            super().handle(**options)
+        database = options["database"]
+        connection = connections[database]
+        with transaction.atomic(using=database), unprotected(connection):
+            tables = locked(connection)
+            if not refills(options):
+                super().handle(**options)
+            elif not (database in self.fresh and reset(connection, tables, self.fresh[database])):
+                super().handle(**options)
+                self.fresh[database] = rows(connection, filled(connection, tables))
+
+
+def refills(options: dict[str, Any]) -> bool:
+    """Whether no more is asked for than after a test: rows go, apps fill in theirs again."""
+    return not (
+        options["interactive"]
+        or options.get("reset_sequences", True)
+        or options.get("inhibit_post_migrate", False)
+    )
+
+
+def reset(connection: BaseDatabaseWrapper, tables: list[str], fresh: Rows) -> bool:
+    """Empty all tables but those of `fresh`; does nothing and says so if these are not as then."""
+    if rows(connection, fresh) != fresh:
+        return False
+    with connection.cursor() as cursor:
+        # In any order: foreign keys are checked when the transaction ends.
+        for table in filled(connection, tables) - fresh.keys():
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+    return True
+
+
+def locked(connection: BaseDatabaseWrapper) -> list[str]:
+    """The names of all tables, once whoever writes to one has ended; nobody else begins to."""
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    if connection.vendor == "postgresql":  # SQLite has one writer at a time, which we are.
+        with connection.cursor() as cursor:
+            names = ", ".join(map(connection.ops.quote_name, tables))
+            cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+    return tables
+
+
+def filled(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> set[str]:
+    """Those of the tables that have any rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            " UNION ALL ".join(
+                f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {connection.ops.quote_name(table)})"
+                for table in tables
+            )
+        )
+        return {table for (table,) in cursor.fetchall()}
+
+
+def rows(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Rows:
+    """All rows of the tables, in the order of their keys."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)} ORDER BY 1")
+            found[table] = cursor.fetchall()
+    return found
 
 
 @contextmanager
