@@ -69,6 +69,9 @@ class UsageRecord(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["account_id", "-created_at"], name="billing_usage_by_account"),
+            models.Index(
+                fields=["account_id", "user_id", "-created_at"], name="billing_usage_by_member"
+            ),
             models.Index(fields=["provider_key_id", "-created_at"], name="billing_usage_by_key"),
         ]
 

@@ -4,6 +4,7 @@ Events are logged by name with fields (`log.info("relay.failed", provider=…)`)
 credentials and request bodies are never fields.
 """
 
+import re
 from typing import Any
 
 import structlog
@@ -14,6 +15,18 @@ SHARED: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+#: The addresses that letters lead to: whoever has one may do what the letter is for.
+_LINKS = re.compile(r"((?<!/members)/invitations|/password/reset/key)/[^/\s]+")
+
+
+def without_links(_logger: Any, _name: str, line: Any) -> Any:  # Any: structlog's signature.
+    """Django logs the path of what it refuses, and so the secret part of a letter's link."""
+    for name in ("event", "exception"):
+        if isinstance(line.get(name), str):
+            line[name] = _LINKS.sub(r"\1/***", line[name])
+    return line
 
 
 def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
@@ -45,6 +58,7 @@ def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    without_links,
                     renderer,
                 ],
             }

@@ -1,12 +1,14 @@
 """Every page of the site. The gateway under /v1 is dispatched before these, in asgi.py."""
 
+from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("", include("megabrain.site.urls")),
     path("", include("orgs.urls")),
     path("", include("byok.urls")),
+    path("", include("megabrain.site.urls")),
     path("accounts/", include("orgs.sign_in_urls")),
+    path("admin/", admin.site.urls),
 ]
 
 handler400 = "megabrain.site.errors.bad_request"

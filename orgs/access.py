@@ -3,44 +3,109 @@
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from allauth.account import app_settings
 from allauth.account.adapter import get_adapter
 from allauth.account.authentication import get_authentication_records
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from orgs.models import Account, User
-from orgs.permissions import Permission, permissions_of
+from orgs.models import Account, Membership, User
+from orgs.permissions import NotPermitted, Permission, granted_to
+from orgs.requests import SignedInRequest
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=HttpRequest)
 
+#: Where the session keeps the id of the organization whose pages the visitor was on last.
+LAST_ACCOUNT = "account"
 
-def account_or_404(user: User, slug: str | None, permission: Permission) -> Account:
-    """The user's personal account (no slug) or the organization with that slug.
+
+def account_page(
+    view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """For signed-in visitors. Who loses the right while the view runs is refused as if before, and
+    an account that is deleted meanwhile is not found.
+    """
+
+    @login_required
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            return view(cast("SignedInRequest", request), *args, **kwargs)
+        except NotPermitted:
+            raise PermissionDenied from None
+        except Account.DoesNotExist:
+            raise Http404 from None
+
+    return guarded
+
+
+def account_or_404(request: SignedInRequest, slug: str | None, permission: Permission) -> Account:
+    """The visitor's personal account (no slug) or the organization with that slug.
 
     A stranger gets 404, so that nothing tells whether it exists; a member without the right 403.
+    From then on `request.account` is that account, `request.membership` the visitor's place in it
+    and `request.permissions` what they may do there.
     """
-    if slug is None:
-        account = user.account
-    else:
-        found = Account.objects.filter(kind=Account.Kind.ORGANIZATION, slug=slug).first()
-        if found is None:
-            raise Http404
-        account = found
-    held = permissions_of(user, account)
-    if not held:
+    membership = membership_of(request.user, slug)
+    if membership is None:
         raise Http404
-    if permission not in held:
+    enter(request, membership)
+    if permission not in request.permissions:
         raise PermissionDenied
-    return account
+    return request.account
+
+
+def membership_of(user: User, slug: str | None) -> Membership | None:
+    """The user's membership in the organization with that slug, or in their personal account."""
+    memberships = Membership.objects.filter(user=user).select_related("account")
+    if slug is None:
+        return memberships.filter(account__user=user).first()
+    return memberships.filter(account__kind=Account.Kind.ORGANIZATION, account__slug=slug).first()
+
+
+def enter(request: SignedInRequest, membership: Membership) -> None:
+    """Make this the account that the page is about, and that the frame around it shows.
+
+    It stays so on pages that are about none, such as the documentation.
+    """
+    account = membership.account
+    request.account, request.membership = account, membership
+    request.permissions = granted_to(membership.role)
+    last = str(account.pk) if account.is_organization else ""
+    if request.session.get(LAST_ACCOUNT, "") != last:
+        request.session[LAST_ACCOUNT] = last
+
+
+def enter_last(request: SignedInRequest) -> None:
+    """Enter the account that the visitor was in last, if they still may; else the personal one."""
+    last = request.session.get(LAST_ACCOUNT)
+    membership = None
+    if last:
+        membership = (
+            Membership.objects.filter(user=request.user, account_id=last)
+            .select_related("account")
+            .first()
+        )
+    membership = membership or membership_of(request.user, None)
+    if membership is not None:
+        enter(request, membership)
+
+
+def account_url(name: str, account: Account, **values: object) -> str:
+    """The address of the account's page of that name: an organization's carries its slug."""
+    if account.is_organization:
+        values["slug"] = account.slug
+    return reverse(name, kwargs=values)
 
 
 def signed_in_recently(request: HttpRequest) -> bool:

@@ -47,12 +47,17 @@ class Examples:
 
 
 def _example(token: ApiToken, served: Sequence[str], favourite: str, key: str) -> Example:
-    allowed = token.allowed_models
-    usable = [model for model in served if allowed is None or model in allowed]
+    allowed, by_account = token.allowed_models, token.account.allowed_models
+    permitted = [model for model in served if by_account is None or model in by_account]
+    usable = [model for model in permitted if allowed is None or model in allowed]
     if favourite in usable:
         return Example(favourite)
     if usable:
         return Example(usable[0])
+    if by_account is not None and favourite not in by_account:
+        return Example(
+            favourite, f"{token.account} does not allow {favourite}: name a model that it does."
+        )
     if favourite in served:
         return Example(favourite, f"This token may not use {favourite}: name one that it may.")
     if allowed is not None and favourite not in allowed:

@@ -39,6 +39,28 @@ class Event(StrEnum):
     TOKEN_CREATED = "token.created", "created the API token {target}"
     TOKEN_REVOKED = "token.revoked", "revoked the API token {target}"
 
+    ORG_CREATED = "org.created", "created this organization"
+    ORG_RENAMED = "org.renamed", "changed the name or address of this organization"
+    ORG_LIMITS_CHANGED = "org.limits_changed", "changed what members may use"
+    ORG_DELETED = "org.deleted", "deleted this organization"
+    MEMBER_INVITED = "org.member.invited", "invited {target}"
+    INVITATION_RESENT = "org.invitation.resent", "sent {target} another invitation"
+    INVITATION_REVOKED = "org.invitation.revoked", "revoked the invitation of {target}"
+    MEMBER_JOINED = "org.member.joined", "accepted the invitation"
+    MEMBER_ROLE_CHANGED = "org.member.role_changed", "changed the role of {target}"
+    MEMBER_LIMITED = "org.member.limited", "changed the request limit of {target}"
+    MEMBER_REMOVED = "org.member.removed", "removed {target}"
+    MEMBER_LEFT = "org.member.left", "left this organization"
+
+    MODEL_CHANGED = "catalogue.model_changed", "changed the model {target}"
+    OFFERING_CHANGED = "catalogue.offering_changed", "changed the offering {target}"
+    CATALOGUE_RELOADED = "catalogue.reloaded", "loaded the bundled catalogue again"
+
+    AUDIT_EXPORTED = "audit.exported", "exported the audit log"
+
+    USER_CLOSED = "user.closed", "closed the account of {target}"
+    USER_REOPENED = "user.reopened", "opened the account of {target} again"
+
     NAME_CHANGED = "account.name_changed", "changed the name of this account"
 
     SIGNED_IN = "security.signed_in", "signed in"
@@ -62,3 +84,20 @@ class Event(StrEnum):
 
 
 SENTENCES = {event.value: event.sentence for event in Event}
+
+#: What the first part of a name stands for.
+KINDS = {
+    "org": "Organization and members",
+    "account": "Account",
+    "byok": "Provider keys",
+    "token": "API tokens",
+    "security": "Security",
+    "user": "Staff",
+    "catalogue": "Catalogue",
+    "audit": "Audit log",
+}
+
+
+def events_named(name: str) -> tuple[Event, ...]:
+    """The event of that name, or all of that kind; none for any other name."""
+    return tuple(event for event in Event if event == name or event.startswith(f"{name}."))

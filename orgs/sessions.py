@@ -9,6 +9,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -114,11 +115,7 @@ def end_sessions(
     ending = UserSession.objects.filter(user=actor).exclude(session_key=keep or "")
     if only is not None:
         ending = ending.filter(pk=only)
-    keys = list(ending.values_list("session_key", flat=True))
-    if not keys:
-        return 0
-    ended, _ = Session.objects.filter(session_key__in=keys).delete()
-    ending.delete()
+    ended = drop_sessions(ending)
     if ended:
         record(
             event=Event.SESSIONS_ENDED,
@@ -128,4 +125,12 @@ def end_sessions(
             origin=origin,
             details={"sessions": ended},
         )
+    return ended
+
+
+def drop_sessions(ending: QuerySet[UserSession]) -> int:
+    """Sign people out where these sessions are; says how many of them still worked."""
+    keys = list(ending.values_list("session_key", flat=True))
+    ended, _ = Session.objects.filter(session_key__in=keys).delete()
+    ending.delete()
     return ended

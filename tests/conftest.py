@@ -6,8 +6,8 @@ import pytest
 from allauth.account.internal.userkit import user_id_to_str
 from django.test import Client
 
-from orgs.actions import create_user
-from orgs.models import Account, User
+from orgs.actions import create_organization, create_user
+from orgs.models import Account, Membership, User
 from orgs.origin import Origin
 
 pytest_plugins = [
@@ -58,6 +58,28 @@ def staff(db: None) -> User:
 
 
 @pytest.fixture
+def billing_manager(db: None) -> User:
+    return person("billing_manager")
+
+
+@pytest.fixture
+def member(db: None) -> User:
+    return person("member")
+
+
+@pytest.fixture
+def organization(owner: User, billing_manager: User, member: User) -> Account:
+    """Acme, with one person of each role."""
+    acme = create_organization(actor=owner, owner=owner, name="Acme", slug="acme", origin=Origin())
+    for user, role in (
+        (billing_manager, Membership.Role.BILLING_MANAGER),
+        (member, Membership.Role.MEMBER),
+    ):
+        Membership.objects.create(account=acme, user=user, role=role)
+    return acme
+
+
+@pytest.fixture
 def account(owner: User) -> Account:
     """The owner's personal account."""
     return owner.account
@@ -66,6 +88,16 @@ def account(owner: User) -> Account:
 @pytest.fixture
 def owner_client(owner: User) -> Client:
     return signed_in(owner)
+
+
+@pytest.fixture
+def billing_manager_client(billing_manager: User) -> Client:
+    return signed_in(billing_manager)
+
+
+@pytest.fixture
+def member_client(member: User) -> Client:
+    return signed_in(member)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -12,9 +12,12 @@ from django.utils.functional import cached_property
 
 from byok.models import ProviderKey
 from byok.providers import name_of
-from orgs.models import Account, User
-from orgs.permissions import Permission, permissions_of
+from orgs.access import account_url, enter_last
+from orgs.models import Account
+from orgs.permissions import Permission
+from orgs.requests import SignedInRequest
 
+MANY_ACCOUNTS = 10
 THEMES = ("light", "dark")
 # Over TLS bound to this very host, as the other cookies are.
 THEME_COOKIE = "__Host-theme" if settings.SESSION_COOKIE_SECURE else "theme"
@@ -22,25 +25,42 @@ THEME_COOKIE = "__Host-theme" if settings.SESSION_COOKIE_SECURE else "theme"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An entry of the sidebar; `permission` is what one needs to open it."""
+    """An entry of the sidebar; `permission` is what one needs to open it.
+
+    Every account has a page of that name of its own, unless it is `shared`.
+    """
 
     label: str
     icon: str
     name: str
     permission: Permission = Permission.USE_ACCOUNT
+    shared: bool = False
 
 
-PLACES = {
-    "": [
-        Place("Dashboard", "home", "dashboard"),
-        Place("API tokens", "token", "orgs:tokens", Permission.OWN_TOKENS),
-    ],
+USE = [
+    Place("Dashboard", "home", "dashboard"),
+    Place("API tokens", "token", "orgs:tokens", Permission.OWN_TOKENS),
+]
+KEYS = Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.SEE_PROVIDERS)
+HELP = [Place("Docs", "book", "docs", shared=True)]
+PERSONAL = {
+    "": USE,
     "Account": [
-        Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.MANAGE_KEYS),
+        KEYS,
         Place("Activity", "pulse", "orgs:activity", Permission.READ_AUDIT),
-        Place("Profile & security", "shield", "orgs:profile"),
+        Place("Profile & security", "shield", "orgs:profile", shared=True),
     ],
-    "Help": [Place("Docs", "book", "docs")],
+    "Help": HELP,
+}
+ORGANIZATION = {
+    "": USE,
+    "Organization": [
+        Place("Members", "users", "orgs:members"),
+        KEYS,
+        Place("Audit log", "pulse", "orgs:activity", Permission.READ_AUDIT),
+        Place("Settings", "settings", "orgs:settings", Permission.MANAGE_ORGANIZATION),
+    ],
+    "Help": HELP,
 }
 
 
@@ -61,7 +81,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class AccountChoice:
-    """An account in the switcher; `url` is empty where it has no page of its own."""
+    """An account in the switcher; `url` is its dashboard."""
 
     name: str
     kind: str
@@ -90,7 +110,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:  # Any: what context processo
     }
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
-        context["frame"] = Frame(user, request.path)
+        context["frame"] = Frame(cast("SignedInRequest", request))
     return context
 
 
@@ -105,9 +125,13 @@ class Frame:
 
     version = settings.MEGABRAIN_VERSION
 
-    def __init__(self, user: User, path: str) -> None:
-        self.user = user
-        self.path = path
+    def __init__(self, request: SignedInRequest) -> None:
+        if not hasattr(request, "account"):
+            enter_last(request)
+        self.user = request.user
+        self.path = request.path
+        self.current = request.account
+        self.permissions = request.permissions
 
     @property
     def email(self) -> str:
@@ -118,36 +142,50 @@ class Frame:
         """Every account the user belongs to, the personal one first."""
         return [self.choice(account) for account in Account.objects.of_member(self.user)]
 
+    @property
+    def many(self) -> bool:
+        """Whether there are so many accounts that one looks for one by name."""
+        return len(self.accounts) > MANY_ACCOUNTS
+
     @cached_property
     def account(self) -> AccountChoice:
-        return self.choice(self.user.account)
+        return self.choice(self.current)
 
     def choice(self, account: Account) -> AccountChoice:
         return AccountChoice(
             name=account.name,
-            kind="Personal account" if account.is_personal else "Organization",
-            url=reverse("dashboard") if account.is_personal else "",
-            current=account.pk == self.user.account.pk,
+            # Two organizations may have the same name.
+            kind="Personal account" if account.is_personal else f"Organization · {account.slug}",
+            url=account_url("dashboard", account),
+            current=account.pk == self.current.pk,
         )
 
     @cached_property
     def groups(self) -> list[Group]:
         """The sidebar: only what the user's role may open."""
-        held = permissions_of(self.user, self.user.account)
+        places = PERSONAL if self.current.is_personal else ORGANIZATION
         return [
-            Group(label, [self.entry(place) for place in places if place.permission in held])
-            for label, places in PLACES.items()
+            Group(label, [self.entry(place) for place in group if self.may_open(place)])
+            for label, group in places.items()
         ]
 
+    def may_open(self, place: Place) -> bool:
+        return place.permission in self.permissions
+
     def entry(self, place: Place) -> Entry:
-        url = reverse(place.name)
+        url = reverse(place.name) if place.shared else account_url(place.name, self.current)
         return Entry(
             label=place.label,
             icon=place.icon,
             url=url,
-            current=self.path.startswith(url),
-            alert=self.alert if place.name == "byok:keys" else None,
+            # An organization's dashboard is above all of its pages.
+            current=self.path == url if place.name == "dashboard" else self.path.startswith(url),
+            alert=self.alert if place is KEYS else None,
         )
+
+    @property
+    def whose(self) -> str:
+        return "Your" if self.current.is_personal else f"The organization {self.current}'s"
 
     @property
     def alert(self) -> str:
@@ -155,8 +193,10 @@ class Frame:
 
     @cached_property
     def failing(self) -> list[str]:
-        """Names of the providers whose enabled key is failing."""
-        keys = ProviderKey.objects.for_account(self.user.account).enabled()
+        """Names of the providers whose enabled key is failing, for those who can do about it."""
+        if Permission.MANAGE_KEYS not in self.permissions:
+            return []
+        keys = ProviderKey.objects.for_account(self.current).enabled()
         ids = keys.filter(health=ProviderKey.Health.FAILING).values_list("provider", flat=True)
         return sorted(name_of(found) for found in ids)
 
@@ -183,10 +223,10 @@ class Frame:
             alone = len(self.failing) == 1
             yield Banner(
                 "danger",
-                f"Your {listed(self.failing)} {'key is' if alone else 'keys are'} failing.",
+                f"{self.whose} {listed(self.failing)} {'key is' if alone else 'keys are'} failing.",
                 f"Calls that only {'it' if alone else 'they'} can serve fail until "
                 f"{'it is' if alone else 'they are'} fixed.",
-                reverse("byok:keys"),
+                account_url("byok:keys", self.current),
                 "See what is wrong",
             )
 

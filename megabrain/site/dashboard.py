@@ -1,19 +1,14 @@
 """The dashboard: first steps for a new account, afterwards what was used and what it cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
-from django.db.models import Exists, Q
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.models import UsageRecord
-from byok.models import KeyTest, ProviderKey
+from megabrain.site.first_steps import first_steps
 from megabrain.site.overview import (
     METRICS,
     PERIODS,
@@ -22,117 +17,54 @@ from megabrain.site.overview import (
     totals,
     usage_chart,
     usage_of,
+    visible_calls,
 )
-from megabrain.site.provider_keys import key_rows
-from orgs.access import account_or_404
-from orgs.models import Account, ApiToken
+from megabrain.site.provider_keys import key_rows, provider_names
+from orgs.access import account_or_404, account_page
 from orgs.permissions import Permission
 from orgs.requests import SignedInRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One of the first steps: `url` is where to take it."""
-
-    title: str
-    text: str
-    done: bool
-    label: str
-    url: str
-    dialog: bool = False
-
-
-@login_required
 @require_safe
-def dashboard(request: SignedInRequest) -> HttpResponse:
+@account_page
+def dashboard(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """First steps until a call has succeeded, afterwards the overview.
 
     The list of steps asks for itself again every few seconds; it gets an empty answer, and so is
     left alone, until one more of them is done.
     """
-    account = account_or_404(request.user, None, Permission.USE_ACCOUNT)
+    account_or_404(request, slug, Permission.USE_ACCOUNT)
     if request.htmx:
-        context = first_steps(account)
+        context = first_steps(request)
         if request.GET.get("done") == context["mark"]:
             return HttpResponse(status=204)
         return render(request, "megabrain/dashboard.html#steps", context)
     days = 30 if request.GET.get("days") == "30" else 7
-    usage = usage_of(account, days=days, today=timezone.now().date())
-    if any(each.succeeded for each in usage) or has_succeeded(account):
-        context = overview(account, usage, days=days, show=request.GET.get("show", ""))
+    calls = visible_calls(request)
+    usage = usage_of(calls, days=days, today=timezone.now().date())
+    if any(each.succeeded for each in usage) or calls.filter(outcome="ok").exists():
+        context = overview(request, usage, days=days, show=request.GET.get("show", ""))
         return render(request, "megabrain/overview.html", context)
-    return render(request, "megabrain/dashboard.html", first_steps(account))
-
-
-def has_succeeded(account: Account) -> bool:
-    """Whether any call of the account was ever answered."""
-    return UsageRecord.objects.for_account(account).filter(outcome="ok").exists()
-
-
-def first_steps(account: Account) -> dict[str, Any]:  # Any: a template's context
-    """The steps of a new account, found in one query, and a mark of which are done."""
-    keys = ProviderKey.objects.for_account(account)
-    works = keys.filter(Q(health=ProviderKey.Health.WORKS) | Q(tests__state=KeyTest.State.PASSED))
-    tokens = ApiToken.objects.for_account(account).usable()
-    calls = UsageRecord.objects.for_account(account).filter(outcome="ok")
-    done = Account.objects.filter(pk=account.pk).values_list(
-        Exists(keys),
-        Exists(works),
-        Exists(tokens),
-        Exists(calls),
-    )[0]
-    steps = [
-        Step(
-            "Add a provider key",
-            "Paste a key from Anthropic, OpenAI or another provider. They bill you directly.",
-            done[0],
-            "Add a key",
-            reverse("byok:add"),
-            dialog=True,
-        ),
-        Step(
-            "Test it",
-            "One tiny request shows that the key is accepted and has credit.",
-            done[1],
-            "Test the key",
-            reverse("byok:keys"),
-        ),
-        Step(
-            "Create an API token",
-            "Your agents sign in to MegaBrain with it. You see it once.",
-            done[2],
-            "Create a token",
-            reverse("orgs:token_create"),
-            dialog=True,
-        ),
-        Step(
-            "Make the first call",
-            "Set the base URL and the token in your agent and ask it something.",
-            done[3],
-            "Connect an agent",
-            reverse("docs_page", args=["agents"]),
-        ),
-    ]
-    taken = [step.done for step in steps]
-    return {
-        "steps": steps,
-        "next": next((step for step in steps if not step.done), None),
-        "count": sum(taken),
-        "progress": f"{sum(taken)} of {len(steps)} done",
-        "mark": "".join("1" if step else "0" for step in taken),
-    }
+    return render(request, "megabrain/dashboard.html", first_steps(request))
 
 
 def overview(
-    account: Account, usage: Sequence[DayUsage], *, days: int, show: str
-) -> dict[str, Any]:  # Any: as above
-    """What was used over 7 or 30 days, by whom it was paid; the keys; the latest calls."""
+    request: SignedInRequest, usage: Sequence[DayUsage], *, days: int, show: str
+) -> dict[str, Any]:  # Any: a template's context
+    """What was used over 7 or 30 days, by whom it was paid; the keys; the latest calls.
+
+    Hints and health of keys are for those who manage them; others see who provides.
+    """
+    account = request.account
     chosen = show if show in METRICS else "requests"
-    keys = key_rows(account)
+    manages_keys = Permission.MANAGE_KEYS in request.permissions
+    keys = key_rows(account) if manages_keys else []
+    sees_all = Permission.SEE_ALL_USAGE in request.permissions
     return {
+        "account": account,
         "days": days,
         "totals": totals(usage),
-        "chart": usage_chart(usage, METRICS[chosen], days=days, today=timezone.now().date()),
+        "chart": usage_chart(account, usage, METRICS[chosen], days=days),
         "periods": [
             {"label": f"{each} days", "url": f"?days={each}&show={chosen}", "current": each == days}
             for each in PERIODS
@@ -141,6 +73,10 @@ def overview(
             {"label": metric.label, "url": f"?days={days}&show={name}", "current": name == chosen}
             for name, metric in METRICS.items()
         ],
+        "manages_keys": manages_keys,
         "keys": keys,
-        "calls": latest_calls(account, keys),
+        "providers": [] if manages_keys else provider_names(account),
+        "sees_all": sees_all,
+        "names_callers": sees_all and account.is_organization,
+        "calls": latest_calls(request, keys),
     }

@@ -3,28 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
 
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
+from django.utils import timezone
 
 from billing.models import UsageRecord
+from billing.models import UsageRecordQuerySet as Calls
 from byok.providers import name_of
 from megabrain.site.charts import BarChart, bar_chart
 from megabrain.site.error_codes import ERROR_CODES
 from megabrain.site.provider_keys import KeyRow
 from megabrain.site.templatetags.figures import compact, money, number, share
-from orgs.models import Account
+from orgs.models import Account, User
+from orgs.permissions import Permission
+from orgs.requests import SignedInRequest
 
 Payer = UsageRecord.Payer
 CODES = {entry.code for entry in ERROR_CODES}
 
 PERIODS = (7, 30)
 LATEST = 8
-PAYERS = {
-    Payer.BYOK: "Your provider keys",
-    Payer.BALANCE: "MegaBrain balance",
-    Payer.NONE: "Nobody",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Call:
     """A line of the latest calls."""
 
     model: str
+    caller: str
     served_by: str
     hint: str
     input_tokens: int
@@ -119,12 +120,19 @@ class Call:
         return self.outcome in CODES
 
 
-def usage_of(account: Account, *, days: int, today: date) -> list[DayUsage]:
-    """What the account used on each of the last `days` days, in one query, by day and payer."""
+def visible_calls(request: SignedInRequest) -> Calls:
+    """The account's calls, or only the visitor's own where they may not see everyone's."""
+    calls = UsageRecord.objects.for_account(request.account)
+    if Permission.SEE_ALL_USAGE in request.permissions:
+        return calls
+    return calls.filter(user_id=request.user.pk)
+
+
+def usage_of(calls: Calls, *, days: int, today: date) -> list[DayUsage]:
+    """What these calls used on each of the last `days` days, in one query, by day and payer."""
     start = datetime.combine(today - timedelta(days=days - 1), time(), UTC)
     rows = (
-        UsageRecord.objects.for_account(account)
-        .filter(created_at__gte=start)
+        calls.filter(created_at__gte=start)
         .annotate(day=TruncDate("created_at", tzinfo=UTC))
         .values("day", "payer")
         .annotate(
@@ -168,15 +176,24 @@ def totals(usage: Sequence[DayUsage]) -> Totals:
     )
 
 
-def usage_chart(usage: Sequence[DayUsage], metric: Metric, *, days: int, today: date) -> BarChart:
+def usage_chart(
+    account: Account, usage: Sequence[DayUsage], metric: Metric, *, days: int
+) -> BarChart:
     """One column a day, also for days without a call; a payer who never paid has no series."""
+    whose = "Your" if account.is_personal else "The organization's"
+    names = {
+        Payer.BYOK: f"{whose} provider keys",
+        Payer.BALANCE: "MegaBrain balance",
+        Payer.NONE: "Nobody",
+    }
+    today = timezone.now().date()
     values = {(each.day, each.payer): metric.read(each) for each in usage}
     paid = {payer for (_, payer), value in values.items() if value}
-    payers = [payer for payer in PAYERS if payer in paid or payer == Payer.BYOK]
+    payers = [payer for payer in names if payer in paid or payer == Payer.BYOK]
     dates = [today - timedelta(days=ago) for ago in reversed(range(days))]
     return bar_chart(
         metric.title,
-        [PAYERS[payer] for payer in payers],
+        [names[payer] for payer in payers],
         [
             (f"{day:%b} {day.day}", [values.get((day, payer), 0) for payer in payers])
             for day in dates
@@ -185,13 +202,21 @@ def usage_chart(usage: Sequence[DayUsage], metric: Metric, *, days: int, today: 
     )
 
 
-def latest_calls(account: Account, keys: Sequence[KeyRow]) -> list[Call]:
-    """The last few calls, each with the key that served it where that key still exists."""
+def latest_calls(request: SignedInRequest, keys: Sequence[KeyRow]) -> list[Call]:
+    """The last few calls, each with the one of these keys that served it.
+
+    An organization's also say whose they are.
+    """
     hints = {key.id: key.hint for key in keys}
-    records = UsageRecord.objects.for_account(account).order_by("-created_at", "-pk")[:LATEST]
+    records = list(visible_calls(request).order_by("-created_at", "-pk")[:LATEST])
+    callers: dict[UUID, str] = {}
+    if request.account.is_organization:
+        ids = {record.user_id for record in records if record.user_id}
+        callers = dict(User.objects.filter(pk__in=ids).values_list("pk", "email"))
     return [
         Call(
             model=record.model,
+            caller=callers.get(record.user_id, "") if record.user_id else "",
             served_by=name_of(record.provider) if record.provider else "",
             hint=hints.get(record.provider_key_id, "") if record.provider_key_id else "",
             input_tokens=record.input_tokens + record.cache_read_tokens + record.cache_write_tokens,

@@ -46,3 +46,9 @@ def key_rows(account: Account) -> list[KeyRow]:
         for key in keys
     ]
     return sorted(rows, key=lambda row: row.provider.lower())
+
+
+def provider_names(account: Account) -> list[str]:
+    """The providers that the account has a key of in use, for those who may know no more."""
+    keys = ProviderKey.objects.for_account(account).enabled()
+    return sorted(map(name_of, keys.values_list("provider", flat=True)), key=str.lower)

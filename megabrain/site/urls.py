@@ -11,6 +11,7 @@ from megabrain.site.theme import theme
 urlpatterns = [
     path("", home, name="home"),
     path("dashboard/", dashboard, name="dashboard"),
+    path("orgs/<slug:slug>/", dashboard, name="dashboard"),
     path("docs/", docs, name="docs"),
     path("docs/<slug:slug>/", docs_page, name="docs_page"),
     path("status/", status, name="status"),

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+NAME_LENGTH = 100
+
 
 class AccountQuerySet(models.QuerySet["Account"]):
     def of_member(self, user: models.Model) -> Self:
@@ -14,6 +16,13 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.filter(memberships__user=user).order_by(
             models.Case(models.When(kind=Account.Kind.PERSONAL, then=0), default=1), "name"
         )
+
+    def locked(self, account: Account) -> Account:
+        """The account as it is now, held until the transaction ends. Raises Account.DoesNotExist.
+
+        Whatever depends on who is a member, and as what, happens while it is held.
+        """
+        return self.select_for_update(no_key=True).get(pk=account.pk)
 
     def platform(self) -> Account:
         """The one account that holds MegaBrain's own provider keys, made when first asked for."""
@@ -44,7 +53,7 @@ class Account(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=12, choices=Kind)
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=NAME_LENGTH)
     slug = models.SlugField(max_length=60, unique=True)
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -53,6 +62,15 @@ class Account(models.Model):
         null=True,
         blank=True,
         help_text="Whose personal account this is.",
+    )
+    allowed_models = models.JSONField(
+        null=True, blank=True, help_text="Catalogue ids its members may call; null allows all."
+    )
+    member_requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="What each member may ask for; null: no limit of its own."
+    )
+    token_requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The same for each API token."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -68,6 +86,22 @@ class Account(models.Model):
             models.UniqueConstraint(
                 "kind", condition=Q(kind="platform"), name="orgs_account_one_platform"
             ),
+            models.CheckConstraint(
+                name="orgs_account_only_organizations_limit_members",
+                condition=Q(kind="organization")
+                | Q(
+                    allowed_models__isnull=True,
+                    member_requests_per_minute__isnull=True,
+                    token_requests_per_minute__isnull=True,
+                ),
+            ),
+            models.CheckConstraint(
+                name="orgs_account_limits_let_something_through",
+                condition=(
+                    Q(member_requests_per_minute__isnull=True) | Q(member_requests_per_minute__gt=0)
+                )
+                & (Q(token_requests_per_minute__isnull=True) | Q(token_requests_per_minute__gt=0)),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -80,6 +114,24 @@ class Account(models.Model):
     @property
     def is_personal(self) -> bool:
         return self.kind == self.Kind.PERSONAL
+
+    @property
+    def is_organization(self) -> bool:
+        return self.kind == self.Kind.ORGANIZATION
+
+    @property
+    def url_slug(self) -> str | None:
+        """What the addresses of its pages carry: nothing for a personal account."""
+        return self.slug if self.is_organization else None
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def for_account(self, account: Account) -> Self:
+        return self.filter(account=account)
+
+    def owners(self) -> Self:
+        """Those who can act as owners: whoever may not sign in cannot."""
+        return self.filter(role=Membership.Role.OWNER, user__is_active=True)
 
 
 class Membership(models.Model):
@@ -96,11 +148,20 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
     )
     role = models.CharField(max_length=20, choices=Role)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="In place of what each member of the account may ask for."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["account", "user"], name="orgs_membership_unique"),
+            models.CheckConstraint(
+                condition=Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gt=0),
+                name="orgs_membership_limit_lets_something_through",
+            ),
             models.CheckConstraint(
                 condition=Q(role__in=["owner", "billing_manager", "member"]),
                 name="orgs_membership_known_role",
@@ -109,3 +170,7 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.account}: {self.get_role_display()}"
+
+    @property
+    def audit_label(self) -> str:
+        return self.user.audit_label

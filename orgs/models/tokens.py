@@ -5,10 +5,10 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from orgs.models.accounts import Account
+from orgs.models.accounts import Account, Membership
 
 NAME_LENGTH = 60
 
@@ -18,9 +18,13 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.filter(account=account)
 
     def usable(self) -> Self:
-        """Neither revoked nor expired, of a person who may still sign in."""
+        """Neither revoked nor expired, of a person who may still sign in and is still a member."""
+        membership = Membership.objects.filter(
+            account_id=OuterRef("account_id"), user_id=OuterRef("user_id")
+        )
         return self.filter(
             Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()),
+            Exists(membership),
             revoked_at__isnull=True,
             user__is_active=True,
         )
@@ -49,6 +53,9 @@ class ApiToken(models.Model):
     monthly_limit = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Balance-paid spend a month, in micro-dollars."
     )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="An organization's limits hold beside it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -57,6 +64,12 @@ class ApiToken(models.Model):
     objects = ApiTokenQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gt=0),
+                name="orgs_token_limit_lets_something_through",
+            ),
+        ]
         indexes = [models.Index(fields=["account", "-created_at"], name="orgs_token_by_account")]
 
     def __str__(self) -> str:

@@ -1,1 +1,1 @@
-"""The pages of API tokens and of the audit log."""
+"""The pages of accounts, of their members, API tokens and audit log."""

@@ -5,42 +5,41 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from orgs.access import account_or_404, recent_login_required
+from orgs.access import account_or_404, account_page, account_url, recent_login_required
 from orgs.actions import MAX_TOKENS, TokenExists, TooManyTokens, create_token, revoke_token
 from orgs.connect import Examples
-from orgs.models import Account, ApiToken
+from orgs.forms.tokens import TokenForm
+from orgs.models import Account, ApiToken, Membership
 from orgs.models.tokens import ApiTokenQuerySet
 from orgs.origin import Origin
 from orgs.permissions import Permission
-from orgs.requests import SignedInRequest, path_on_screen
-from orgs.token_forms import TokenForm
+from orgs.requests import SignedInRequest, fragment, path_on_screen
 
 ENDED_SHOWN = 20
 
 
 @require_safe
-@login_required
-def tokens(request: SignedInRequest) -> HttpResponse:
-    account = account_or_404(request.user, None, Permission.OWN_TOKENS)
-    return render(request, "orgs/tokens.html", listed(request, account))
+@account_page
+def tokens(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
+    account = account_or_404(request, slug, Permission.OWN_TOKENS)
+    context = {**listed(request, account), "organizations": named_by_header(request, account)}
+    return render(request, "orgs/tokens.html", context)
 
 
 # A token outlives the session it is made in, so whoever makes one shows first who they are.
 # Revoking one is never held up.
 @recent_login_required
 @require_http_methods(["GET", "POST"])
-@login_required
+@account_page
 @sensitive_variables("text")
-def token_create(request: SignedInRequest) -> HttpResponse:
-    account = account_or_404(request.user, None, Permission.OWN_TOKENS)
-    form = TokenForm(request.POST if request.method == "POST" else None)
+def token_create(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
+    account = account_or_404(request, slug, Permission.OWN_TOKENS)
+    form = TokenForm(account, request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
             token, text = create_token(
@@ -51,7 +50,7 @@ def token_create(request: SignedInRequest) -> HttpResponse:
         except TooManyTokens:
             form.add_error(
                 None,
-                f"You have {MAX_TOKENS} API tokens in use, which is as many as there may be. "
+                f"You have {MAX_TOKENS} API tokens in use here, which is as many as one may. "
                 "Revoke one that is no longer needed.",
             )
         else:
@@ -59,25 +58,36 @@ def token_create(request: SignedInRequest) -> HttpResponse:
     return render(
         request,
         fragment(request, "orgs/token_create"),
-        {"form": form},
+        {"form": form, "account": account, "purpose": purpose_of(account)},
         status=422 if form.errors else 200,
     )
 
 
 @require_http_methods(["GET", "POST"])
-@login_required
-def token_revoke(request: SignedInRequest, id: UUID) -> HttpResponse:  # noqa: A002
-    account = account_or_404(request.user, None, Permission.OWN_TOKENS)
+@account_page
+def token_revoke(
+    request: SignedInRequest,
+    id: UUID,  # noqa: A002 -- of a token.
+    slug: str | None = None,
+) -> HttpResponse:
+    account = account_or_404(request, slug, Permission.OWN_TOKENS)
     token = get_object_or_404(own_tokens(request, account), pk=id)
     if request.method == "GET":
         return render(request, fragment(request, "orgs/token_revoke"), {"token": token})
     revoke_token(actor=request.user, token=token, origin=Origin.of(request))
     messages.success(request, f"Revoked “{token.name}”. Whatever still uses it is turned away.")
-    if on_list(request):
+    if on_list(request, account):
         return render(
             request, "orgs/tokens.html#list", {**listed(request, account), "replace": True}
         )
-    return redirect("orgs:tokens")
+    return redirect(account_url("orgs:tokens", account))
+
+
+def purpose_of(account: Account) -> str:
+    """Whose keys a token of this account uses."""
+    if account.is_personal:
+        return "For your personal account. An agent that has it can use your provider keys."
+    return f"For {account}. An agent that has it can use the organization's provider keys."
 
 
 @sensitive_variables("text")
@@ -87,11 +97,12 @@ def shown_once(
     """The only answer that ever holds the token: not stored anywhere on its way, nor by caches."""
     shown = {
         "token": token,
+        "account": account,
         "text": text,
         "base_url": settings.MEGABRAIN_BASE_URL,
         "models": Examples.of(token),
     }
-    if on_list(request):
+    if on_list(request, account):
         shown |= {**listed(request, account), "replace": True}
     response = render(request, fragment(request, "orgs/token_created"), shown)
     response["Cache-Control"] = "no-store"
@@ -103,22 +114,42 @@ def listed(request: SignedInRequest, account: Account) -> dict[str, Any]:  # Any
     tokens = own_tokens(request, account).order_by("-created_at")
     ended = list(tokens.ended()[: ENDED_SHOWN + 1])
     return {
+        "account": account,
         "usable": tokens.usable(),
         "ended": ended[:ENDED_SHOWN],
         "more_ended": len(ended) > ENDED_SHOWN,
+        "can_read_audit": Permission.READ_AUDIT in request.permissions,
+        "limits": limits_of(request.membership),
         "base_url": settings.MEGABRAIN_BASE_URL,
     }
+
+
+def limits_of(membership: Membership) -> str:
+    """What the account allows this member, in words; nothing where it sets no limit."""
+    account, parts = membership.account, []
+    if account.allowed_models is not None:
+        count = len(account.allowed_models)
+        parts.append(f"{count} model{'' if count == 1 else 's'}")
+    of_member = membership.requests_per_minute or account.member_requests_per_minute
+    if of_member is not None:
+        parts.append(f"{of_member:,} requests a minute")
+    if account.token_requests_per_minute is not None:
+        parts.append(f"{account.token_requests_per_minute:,} a minute with each API token")
+    return ", ".join(parts)
 
 
 def own_tokens(request: SignedInRequest, account: Account) -> ApiTokenQuerySet:
     return ApiToken.objects.for_account(account).filter(user=request.user)
 
 
-def on_list(request: SignedInRequest) -> bool:
+def named_by_header(request: SignedInRequest, account: Account) -> list[str]:
+    """Slugs of the organizations that a token of this account can act for by naming them."""
+    if not account.is_personal:
+        return []
+    organizations = Account.objects.of_member(request.user).filter(kind=Account.Kind.ORGANIZATION)
+    return list(organizations.values_list("slug", flat=True))
+
+
+def on_list(request: SignedInRequest, account: Account) -> bool:
     """Whether htmx asks from the list, which can then be brought up to date where it stands."""
-    return bool(request.htmx) and path_on_screen(request) == reverse("orgs:tokens")
-
-
-def fragment(request: SignedInRequest, name: str) -> str:
-    """The page, or for htmx only its dialog."""
-    return f"{name}.html#dialog" if request.htmx else f"{name}.html"
+    return bool(request.htmx) and path_on_screen(request) == account_url("orgs:tokens", account)

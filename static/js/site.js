@@ -88,10 +88,18 @@ function whatOpened() {
   );
 }
 
+/** The focus goes back to what opened the dialog, or to the menu that has closed over it. */
+function focusBack() {
+  const found = whatOpened();
+  const menu = found?.closest("details")?.querySelector("summary");
+  const places = [found, menu, document.getElementById("main")];
+  places.find((place) => place?.checkVisibility())?.focus();
+}
+
 function closeDialog() {
   placeToasts(null);
   dialogs.replaceChildren();
-  if (opener) (whatOpened() ?? document.getElementById("main"))?.focus();
+  if (opener) focusBack();
   opener = null;
 }
 
@@ -207,6 +215,21 @@ document.addEventListener("input", ({ target }) => {
     item.hidden = !words.every((word) => text.includes(word));
   }
 });
+
+// A proposal for another field, until that says something of its own: <input data-proposes="#slug">.
+document.addEventListener("input", ({ target }) => {
+  const field = target.dataset.proposes && document.querySelector(target.dataset.proposes);
+  if (!field) return;
+  const before = field.dataset.proposal ?? "";
+  field.dataset.proposal = slugOf(target.value);
+  if (field.value === before) field.value = field.dataset.proposal;
+});
+
+/** `Ärzte & Co.` as `arzte-co`. */
+function slugOf(name) {
+  const letters = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return letters.replace(/[^a-z0-9]+/g, "-").slice(0, 34).replace(/^-|-$/g, "");
+}
 
 // Theme -----------------------------------------------------------------------------------
 

@@ -16,7 +16,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
-PUBLIC = ["/", "/docs/", "/docs/byok/", "/docs/agents/", "/docs/errors/", "/docs/api/", "/status/"]
+PUBLIC = [
+    "/",
+    "/docs/",
+    "/docs/byok/",
+    "/docs/agents/",
+    "/docs/organizations/",
+    "/docs/errors/",
+    "/docs/api/",
+    "/status/",
+]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 #: Controls that are smaller than 36 pixels either way; links inside sentences may be.

@@ -1,6 +1,8 @@
 """What operators do with people, tokens and the audit log on the command line."""
 
+import csv
 import io
+import json
 import sys
 from contextlib import redirect_stdout
 
@@ -9,7 +11,8 @@ from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from orgs.actions import create_token
+from orgs.actions import close_user, create_token, create_user, delete_organization
+from orgs.audit.log import hash_of
 from orgs.models import Account, ApiToken, AuditEvent, Membership, User
 from orgs.origin import Origin
 from orgs.tokens import digest, looks_like_token
@@ -90,13 +93,20 @@ def test_the_token_stands_alone_on_the_last_line(owner):
     assert AuditEvent.objects.get(event="token.created").user_agent == "manage.py create_token"
 
 
-def test_a_token_for_an_organization_is_for_its_members(owner, stranger):
-    team = Account.objects.create(kind=Account.Kind.ORGANIZATION, name="Acme", slug="acme")
-    Membership.objects.create(account=team, user=owner, role=Membership.Role.MEMBER)
-    run("create_token", "--email", owner.email, "--org", "acme", "--name", "ci")
-    assert ApiToken.objects.get().account == team
-    with pytest.raises(CommandError, match="may not"):
+def test_a_token_for_an_organization_is_for_its_members(organization, member, stranger):
+    lines = run("create_token", "--email", member.email, "--org", "acme", "--name", "ci")
+    token = ApiToken.objects.get()
+    assert (token.account, token.user) == (organization, member)
+    assert token.digest == digest(lines.splitlines()[-1])
+    with pytest.raises(CommandError, match="may not use Acme"):
         run("create_token", "--email", stranger.email, "--org", "acme", "--name", "ci")
+    assert ApiToken.objects.count() == 1
+
+
+def test_who_is_shut_out_gets_no_token(member, staff, organization):
+    close_user(actor=staff, user=member, origin=Origin())
+    with pytest.raises(CommandError, match="may not use"):
+        run("create_token", "--email", member.email, "--org", "acme", "--name", "ci")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,45 @@ def test_a_token_for_nobody_is_refused(owner, wrong):
     with pytest.raises(CommandError):
         run("create_token", *wrong)
     assert not ApiToken.objects.exists()
+
+
+def test_an_organization_made_by_the_operator_has_an_owner(owner):
+    lines = run("create_org", "--name", " Acme  Ltd ", "--owner", "Owner@example.com").splitlines()
+    assert lines[-1] == "acme-ltd"
+    acme = Account.objects.get(slug="acme-ltd")
+    assert acme.name == "Acme Ltd"
+    assert Membership.objects.get(account=acme).user == owner
+    event = AuditEvent.objects.get(event="org.created")
+    assert event.actor_id is None
+    assert event.user_agent == "manage.py create_org"
+
+
+def test_the_operator_may_choose_the_slug(owner):
+    assert run("create_org", "--name", "Acme", "--owner", owner.email, "--slug", "a1").endswith(
+        "\na1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"--owner": "nobody@example.com"}, "Nobody who can sign in"),
+        ({"--owner": "shut@example.com"}, "Nobody who can sign in"),
+        ({"--name": " "}, "--name"),
+        ({"--name": "x" * 101}, "--name"),
+        ({"--name": "a\u202eb"}, "--name"),
+        ({"--slug": "A b"}, "--slug: Use 2 to 40"),
+        ({"--slug": "platform"}, "--slug: This one is reserved"),
+        ({"--slug": "acme"}, "--slug: Another organization has it"),
+    ],
+)
+def test_an_organization_that_cannot_be_is_refused(organization, owner, wrong, reason):
+    shut = create_user(email="shut@example.com", password=PASSWORD, origin=Origin())
+    User.objects.filter(pk=shut.pk).update(is_active=False)
+    options = {"--name": "Acme", "--owner": owner.email} | wrong
+    with pytest.raises(CommandError, match=reason):
+        run("create_org", *(part for option in options.items() for part in option))
+    assert Account.objects.filter(kind="organization").count() == 1
 
 
 def test_an_untouched_log_is_verified(owner, stranger):
@@ -137,3 +186,95 @@ def test_a_touched_log_is_a_failure_that_says_where(owner, stranger):
 def test_an_unknown_account_is_refused(db):
     with pytest.raises(CommandError, match="There is no account"):
         run("audit", "verify", "--account", "nobody@example.com")
+
+
+def test_an_export_is_printed_and_recorded(owner):
+    create_token(actor=owner, account=owner.account, name="ci", origin=Origin())
+    printed = run("audit", "export", "--account", owner.email, "--format", "json")
+    assert [json.loads(line)["event"] for line in printed.splitlines()] == [
+        "account.opened",
+        "token.created",
+    ]
+    event = AuditEvent.objects.get(event="audit.exported")
+    assert (event.actor_id, event.user_agent) == (None, "manage.py audit export")
+    assert event.details == {"format": "json", "events": 2, "up_to_event": 2}
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "expected"),
+    [
+        (["--event", "token"], ["token.created"]),
+        (["--event", "account.opened"], ["account.opened"]),
+        (["--actor", "MegaBrain"], ["account.opened"]),
+        (["--since", "2020-01-01"], ["account.opened", "token.created"]),
+        (["--until", "2020-01-01T09:30Z"], []),
+        (["--since", "2020-01-01T00:00", "--event", "byok"], []),
+    ],
+)
+def test_an_export_can_be_narrowed(owner, narrowed, expected):
+    create_token(actor=owner, account=owner.account, name="ci", origin=Origin())
+    printed = run("audit", "export", "--account", owner.email, *narrowed)
+    rows = csv.DictReader(io.StringIO(printed.removeprefix("\ufeff")))
+    assert [row["event"] for row in rows] == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--account", "nobody@example.com"],
+        ["--account", "00000000-0000-0000-0000-000000000001"],
+        ["--account", "owner@example.com", "--event", "tokens"],
+        ["--account", "owner@example.com", "--since", "yesterday"],
+        ["--account", "owner@example.com", "--since", "2026-02-30"],
+    ],
+)
+def test_an_export_that_cannot_be_meant_is_refused(owner, wrong):
+    with pytest.raises(CommandError):
+        run("audit", "export", *wrong)
+    assert not AuditEvent.objects.filter(event="audit.exported").exists()
+
+
+def test_the_log_of_an_account_that_is_gone_is_exported_by_its_id(owner, organization):
+    delete_organization(actor=owner, account=organization, origin=Origin())
+    gone = str(organization.pk or AuditEvent.objects.get(event="org.deleted").account_id)
+    assert "org.deleted" in run("audit", "export", "--account", gone)
+    assert "1 chain: all as written" in run("audit", "verify", "--account", gone)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda lines: lines, ""),
+        (lambda lines: lines[1:], ""),
+        (lambda lines: lines[:1] + lines[2:], ""),
+        (lambda lines: [lines[0].replace("account.opened", "account.closed"), *lines[1:]], "hash"),
+        (lambda lines: [*lines, "{}\n"], "no event"),
+        (lambda lines: ["nothing\n"], "no event"),
+        (lambda lines: ["[]\n"], "no event"),
+    ],
+    ids=["as written", "a stretch", "filtered", "edited", "empty", "no JSON", "a list"],
+)
+def test_a_json_export_is_verified_without_the_database(owner, tmp_path, change, told):
+    for name in ("a", "b"):
+        create_token(actor=owner, account=owner.account, name=name, origin=Origin())
+    printed = run("audit", "export", "--account", owner.email, "--format", "json")
+    path = tmp_path / "export.jsonl"
+    path.write_text("".join(change(printed.splitlines(keepends=True))))
+    if told:
+        with pytest.raises(CommandError, match=told):
+            run("audit", "verify", "--file", str(path))
+    else:
+        assert "all as written" in run("audit", "verify", "--file", str(path))
+
+
+def test_a_rewritten_event_in_an_export_does_not_continue_the_chain(owner, tmp_path):
+    create_token(actor=owner, account=owner.account, name="ci", origin=Origin())
+    printed = run("audit", "export", "--account", owner.email, "--format", "json")
+    first, second = map(json.loads, printed.splitlines())
+    first["actor_label"] = "somebody else"
+    del first["hash"]
+    first["hash"] = hash_of(first)
+    path = tmp_path / "export.jsonl"
+    path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    with pytest.raises(CommandError, match="Line 2, event 2: the event does not continue"):
+        run("audit", "verify", "--file", str(path))

@@ -1,14 +1,13 @@
 """Who may do what: the table of the design, cell by cell."""
 
 import pytest
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.urls import reverse
 
-from orgs.access import account_or_404
-from orgs.actions import create_user
-from orgs.models import Account, Membership, User
+from orgs.actions import change_role, close_user, remove_member
+from orgs.models import Account, Membership
 from orgs.origin import Origin
 from orgs.permissions import NotPermitted, Permission, may, permissions_of, require
+from tests.conftest import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -32,35 +31,27 @@ TABLE = {
 }
 
 
-@pytest.fixture
-def team() -> Account:
-    return Account.objects.create(kind=Account.Kind.ORGANIZATION, name="Acme", slug="acme")
-
-
-def joined(team: Account, role: Membership.Role) -> User:
-    user = create_user(email=f"{role}@example.com", password="tulip-lantern", origin=Origin())
-    Membership.objects.create(account=team, user=user, role=role)
-    return user
-
-
 @pytest.mark.parametrize("permission", Permission)
 @pytest.mark.parametrize("role", Membership.Role)
-def test_a_role_holds_what_the_table_says(team, role, permission):
-    user = joined(team, role)
-    assert may(user, permission, team) == (permission in TABLE[role])
+def test_a_role_holds_what_the_table_says(organization, request, role, permission):
+    assert may(request.getfixturevalue(role), permission, organization) == (
+        permission in TABLE[role]
+    )
 
 
 @pytest.mark.parametrize("permission", Permission)
-def test_a_stranger_may_nothing(team, account, stranger, permission):
-    assert not may(stranger, permission, team)
+def test_a_stranger_may_nothing(organization, account, stranger, permission):
+    assert not may(stranger, permission, organization)
     assert not may(stranger, permission, account)
     with pytest.raises(NotPermitted):
         require(stranger, permission, account)
 
 
 @pytest.mark.parametrize("permission", Permission)
-def test_staff_may_nothing_in_the_accounts_of_others(account, staff, permission):
-    assert not may(staff, permission, account)
+def test_staff_only_assist_in_the_accounts_of_others(organization, account, staff, permission):
+    for each in (organization, account):
+        assert may(staff, permission, each) == (permission == Permission.ASSIST)
+        assert permissions_of(staff, each) == set()
 
 
 def test_only_staff_manage_the_platform_account(owner, staff):
@@ -71,31 +62,61 @@ def test_only_staff_manage_the_platform_account(owner, staff):
 
 
 def test_a_person_holds_everything_in_their_own_account(owner, account):
-    assert permissions_of(owner, account) == set(Permission)
+    assert permissions_of(owner, account) == TABLE[Membership.Role.OWNER]
 
 
-def test_a_deactivated_person_may_nothing(owner, account):
-    owner.is_active = False
-    assert not any(may(owner, permission, account) for permission in Permission)
+def test_a_deactivated_person_may_nothing(owner, staff, account, organization):
+    for user in (owner, staff):
+        user.is_active = False
+        for each in (account, organization, Account.objects.platform()):
+            assert not any(may(user, permission, each) for permission in Permission)
+            assert permissions_of(user, each) == set()
 
 
-def test_without_a_slug_the_account_is_ones_own(owner, account):
-    assert account_or_404(owner, None, Permission.MANAGE_KEYS) == account
+def test_without_a_slug_the_account_is_ones_own(owner_client, organization, account):
+    page = owner_client.get(reverse("dashboard"))
+    assert page.context["request"].account == account
 
 
-def test_a_stranger_cannot_tell_an_organization_from_none(team, stranger):
-    for slug in ("acme", "none"):
-        with pytest.raises(Http404):
-            account_or_404(stranger, slug, Permission.USE_ACCOUNT)
+def test_with_a_slug_it_is_that_organization(member_client, organization, member):
+    request = member_client.get(reverse("dashboard", args=["acme"])).context["request"]
+    assert request.account == organization
+    assert request.membership.user == member
+    assert request.permissions == TABLE[Membership.Role.MEMBER]
 
 
-def test_a_personal_account_has_no_address_for_others(owner, stranger):
-    with pytest.raises(Http404):
-        account_or_404(stranger, owner.account.slug, Permission.USE_ACCOUNT)
+@pytest.mark.parametrize("who", ["stranger", "staff"])
+def test_a_stranger_cannot_tell_an_organization_from_none(request, organization, who):
+    client = signed_in(request.getfixturevalue(who))
+    pages = [client.get(reverse("dashboard", args=[slug])) for slug in ("acme", "none")]
+    assert [page.status_code for page in pages] == [404, 404]
+    assert "Acme" not in pages[0].content.decode()
 
 
-def test_a_member_without_the_right_is_refused_openly(team):
-    member = joined(team, Membership.Role.MEMBER)
-    assert account_or_404(member, "acme", Permission.USE_ACCOUNT) == team
-    with pytest.raises(PermissionDenied):
-        account_or_404(member, "acme", Permission.MANAGE_KEYS)
+@pytest.mark.parametrize("who", ["owner", "stranger"])
+def test_a_personal_account_has_no_address_with_a_slug(request, owner, who):
+    client = signed_in(request.getfixturevalue(who))
+    assert client.get(reverse("dashboard", args=[owner.account.slug])).status_code == 404
+
+
+def test_a_member_without_the_right_is_refused_openly(member_client, organization):
+    page = member_client.get(reverse("orgs:settings", args=["acme"]))
+    assert page.status_code == 403
+    assert "Acme" in page.content.decode()
+
+
+def test_what_a_role_may_ends_with_the_role(owner, billing_manager, organization):
+    client, url = signed_in(billing_manager), reverse("byok:keys", args=["acme"])
+    membership = Membership.objects.get(account=organization, user=billing_manager)
+    assert Permission.MANAGE_KEYS in client.get(url).context["request"].permissions
+    change_role(actor=owner, membership=membership, role=Membership.Role.MEMBER, origin=Origin())
+    assert Permission.MANAGE_KEYS not in client.get(url).context["request"].permissions
+    remove_member(actor=owner, membership=membership, origin=Origin())
+    assert client.get(url).status_code == 404
+
+
+def test_who_is_shut_out_is_signed_out(member, staff, organization):
+    client = signed_in(member)
+    close_user(actor=staff, user=member, origin=Origin())
+    page = client.get(reverse("dashboard", args=["acme"]))
+    assert page["Location"].startswith(reverse("account_login"))

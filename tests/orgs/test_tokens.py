@@ -158,33 +158,62 @@ def test_a_stranger_makes_and_revokes_no_token_here(owner, stranger):
     assert token.revoked_at is None
 
 
-@pytest.fixture
-def team(db, owner, stranger) -> Account:
-    account = Account.objects.create(kind=Account.Kind.ORGANIZATION, name="Acme", slug="acme")
-    Membership.objects.create(account=account, user=owner, role=Membership.Role.OWNER)
-    Membership.objects.create(account=account, user=stranger, role=Membership.Role.MEMBER)
-    return account
+def of_acme(organization: Account, user: User, **kwargs) -> ApiToken:
+    return create_token(actor=user, account=organization, name="ci", origin=Origin(), **kwargs)[0]
 
 
-def test_an_organization_owner_may_revoke_a_members_token(team, owner, stranger):
-    token, _ = create_token(actor=stranger, account=team, name="ci", origin=Origin())
+def test_an_organization_owner_may_revoke_a_members_token(organization, owner, member):
+    token = of_acme(organization, member)
     revoke_token(actor=owner, token=token, origin=Origin())
-    event = AuditEvent.objects.for_account(team.pk).newest_first()[0]
+    event = AuditEvent.objects.for_account(organization.pk).newest_first()[0]
     assert event.actor_id == owner.pk
     assert event.event == "token.revoked"
 
 
-def test_a_member_may_not_revoke_an_owners_token(team, owner, stranger):
-    token, _ = create_token(actor=owner, account=team, name="ci", origin=Origin())
+@pytest.mark.parametrize("who", ["member", "billing_manager", "stranger"])
+def test_nobody_else_may_revoke_an_owners_token(organization, owner, request, who):
+    token = of_acme(organization, owner)
     with pytest.raises(NotPermitted):
-        revoke_token(actor=stranger, token=token, origin=Origin())
+        revoke_token(actor=request.getfixturevalue(who), token=token, origin=Origin())
+    assert ApiToken.objects.usable().get() == token
 
 
-def test_who_left_may_not_revoke_the_token_they_had(team, owner, stranger):
-    token, _ = create_token(actor=stranger, account=team, name="ci", origin=Origin())
-    Membership.objects.filter(user=stranger, account=team).delete()
+def test_staff_may_revoke_a_leaked_token(organization, member, staff):
+    token = of_acme(organization, member)
+    revoke_token(actor=staff, token=token, origin=Origin())
+    assert not ApiToken.objects.usable().exists()
+
+
+def test_who_left_may_not_revoke_the_token_they_had(organization, member):
+    token = of_acme(organization, member)
+    Membership.objects.filter(user=member, account=organization).delete()
     with pytest.raises(NotPermitted):
-        revoke_token(actor=stranger, token=token, origin=Origin())
+        revoke_token(actor=member, token=token, origin=Origin())
+
+
+def test_who_left_can_use_their_token_no_more(organization, member):
+    of_acme(organization, member)
+    Membership.objects.filter(user=member, account=organization).delete()
+    assert not ApiToken.objects.usable().exists()
+
+
+def test_what_one_has_in_one_account_takes_no_place_in_another(organization, owner):
+    ApiToken.objects.bulk_create(
+        ApiToken(
+            user=owner, account=owner.account, name="ci", prefix="mb-", digest=secrets.token_hex(32)
+        )
+        for _ in range(MAX_TOKENS)
+    )
+    of_acme(organization, owner)
+    with pytest.raises(TooManyTokens):
+        make(owner)
+
+
+def test_the_id_of_another_persons_token_makes_a_token_of_its_own(organization, owner, member):
+    theirs = of_acme(organization, member)
+    mine = of_acme(organization, owner, id=theirs.pk)
+    assert mine.pk != theirs.pk
+    assert ApiToken.objects.get(pk=theirs.pk).user == member
 
 
 @pytest.mark.django_db
@@ -200,4 +229,9 @@ def test_a_revoked_token_stays_revoked_at_its_first_time(owner):
 def test_the_event_tells_what_the_token_may_do(owner):
     make(owner, monthly_limit=5_000_000)
     event = AuditEvent.objects.get(event="token.created")
-    assert event.details == {"expires_at": None, "models": None, "monthly_limit": 5_000_000}
+    assert event.details == {
+        "expires_at": None,
+        "models": None,
+        "monthly_limit": 5_000_000,
+        "requests_per_minute": None,
+    }

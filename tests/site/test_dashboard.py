@@ -88,7 +88,7 @@ def test_the_last_step_ends_the_asking(
     fragment = owner_client.get(URL, {"done": "1110"}, headers=HTMX).content.decode()
     assert "4 of 4 done" in fragment
     assert "hx-trigger" not in fragment
-    assert "Show my dashboard" in fragment
+    assert "Show the dashboard" in fragment
 
 
 def test_after_the_first_answer_the_figures_are_shown(owner_client: Client, make_call: MakeCall):

@@ -3,9 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from orgs.actions import TooManyTokens, create_token
+from orgs.forms.fields import NameField
 from orgs.models import Account, User
 from orgs.models.tokens import NAME_LENGTH
 from orgs.origin import Origin
@@ -20,14 +22,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True, help="Whose token it is.")
-        parser.add_argument("--org", help="The organization it is for; else the personal account.")
+        parser.add_argument(
+            "--org", help="The slug of the organization it is for; else the personal account."
+        )
         parser.add_argument("--name", required=True, help="What will use it.")
 
     # Any: the options as argparse read them.
     def handle(self, *args: Any, **options: Any) -> None:
-        name = " ".join(options["name"].split())
-        if not 0 < len(name) <= NAME_LENGTH:
-            raise CommandError(f"A token's name has 1 to {NAME_LENGTH} characters.")
+        try:
+            name = NameField(max_length=NAME_LENGTH).clean(options["name"])
+        except ValidationError as error:
+            raise CommandError(f"--name: {' '.join(error.messages)}") from None
         user = User.objects.filter(email=options["email"].strip().lower()).first()
         if user is None:
             raise CommandError(f"Nobody has an account with {options['email']}.")
@@ -37,7 +42,9 @@ class Command(BaseCommand):
                 actor=user, account=account, name=name, origin=Origin.command("create_token")
             )
         except NotPermitted:
-            raise CommandError(f"{user} may not use {account}.") from None
+            raise CommandError(
+                f"{user} may not use {account}: not a member, or shut out."
+            ) from None
         except TooManyTokens as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Created the API token “{token.name}” of {user} in {account}.")

@@ -8,6 +8,8 @@ from django import forms
 from django.utils import timezone
 
 from orgs.catalogue import known_models
+from orgs.forms.fields import FormIdField, ModelsField, NameField, RateField
+from orgs.models import Account
 from orgs.models.tokens import NAME_LENGTH
 
 EXPIRIES = [
@@ -22,33 +24,28 @@ EXPIRIES = [
 class TokenForm(forms.Form):
     """Valid, its `values()` are the arguments of `orgs.actions.create_token`."""
 
-    id = forms.UUIDField(required=False, widget=forms.HiddenInput)
-    name = forms.CharField(
+    id = FormIdField()
+    name = NameField(
         max_length=NAME_LENGTH,
         label="Name",
         help_text="What will use it, such as “Claude Code on my laptop”.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     expiry = forms.ChoiceField(choices=EXPIRIES, required=False, label="Expires")
-    allowed_models = forms.MultipleChoiceField(
-        required=False,
-        label="Allowed models",
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"invalid_choice": "%(value)s is not in the catalogue any more."},
-    )
+    requests_per_minute = RateField(label="Requests a minute")
+    allowed_models = ModelsField()
 
-    def __init__(self, data: Any = None) -> None:  # Any: what a request's form data is.
-        # One form makes one token, however often it is sent.
+    def __init__(self, account: Account, data: Any = None) -> None:  # Any: what a request sent.
         super().__init__(data, initial={"id": uuid.uuid4()})
-        models = self.fields["allowed_models"]
-        assert isinstance(models, forms.MultipleChoiceField)
-        models.choices = known_models()
-
-    def clean_name(self) -> str:
-        name = " ".join(str(self.cleaned_data["name"]).split())
-        if not name.isprintable():
-            raise forms.ValidationError("Use letters, digits and signs that can be printed.")
-        return name
+        models, allowed = self.fields["allowed_models"], account.allowed_models
+        assert isinstance(models, ModelsField)
+        models.offer(model for model in known_models() if allowed is None or model[0] in allowed)
+        most = account.token_requests_per_minute
+        self.fields["requests_per_minute"].help_text = (
+            "Stops an agent that runs wild."
+            if most is None
+            else f"{account} allows each token {most:,}. Only a lower number counts."
+        )
 
     def values(self) -> dict[str, Any]:  # Any: arguments of several types.
         return {
@@ -56,6 +53,7 @@ class TokenForm(forms.Form):
             "name": self.cleaned_data["name"],
             "expires_at": self._expires_at(),
             "allowed_models": self.cleaned_data["allowed_models"] or None,
+            "requests_per_minute": self.cleaned_data["requests_per_minute"],
         }
 
     def _expires_at(self) -> datetime | None:

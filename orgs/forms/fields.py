@@ -1,0 +1,66 @@
+"""Fields that several forms of this application have."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+
+#: More than this is a slip of the finger.
+MOST_REQUESTS = 1_000_000
+
+
+class FormIdField(forms.UUIDField):
+    """Of what the form will make: it is made once, however often the form is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            widget=forms.HiddenInput,
+            error_messages={"invalid": "This form is damaged. Close it and open it again."},
+        )
+
+
+class NameField(forms.CharField):
+    """A name on one line: inner space is collapsed, and signs that nobody can see are refused."""
+
+    def to_python(self, value: Any) -> str:  # Any: what was sent, or a caller's text.
+        return " ".join((super().to_python(value) or "").split())
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        if not value.isprintable():
+            raise forms.ValidationError("Use letters, digits and signs that can be printed.")
+
+
+class RateField(forms.IntegerField):
+    """Requests a minute; nothing for no limit."""
+
+    def __init__(self, *, label: str, help_text: str = "") -> None:
+        super().__init__(
+            required=False,
+            label=label,
+            help_text=help_text,
+            min_value=1,
+            max_value=MOST_REQUESTS,
+            error_messages={
+                "invalid": "Enter a whole number, or leave this empty.",
+                "min_value": "Enter 1 or more, or leave this empty.",
+                "max_value": f"Enter {MOST_REQUESTS:,} at most, or leave this empty.",
+            },
+            widget=forms.NumberInput(attrs={"inputmode": "numeric", "placeholder": "No limit"}),
+        )
+
+
+class ModelsField(forms.MultipleChoiceField):
+    """A choice among models, shown by `components/model_choices.html`; none chosen means all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            label="Allowed models",
+            widget=forms.CheckboxSelectMultiple,
+            error_messages={"invalid_choice": "%(value)s cannot be chosen any more."},
+        )
+
+    def offer(self, models: Iterable[tuple[str, str]]) -> None:
+        self.choices = list(models)
