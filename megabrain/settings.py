@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from celery.schedules import crontab
 from django.contrib.messages import constants as messages
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
@@ -93,6 +94,7 @@ INSTALLED_APPS = [
     "billing",
     "byok",
     "orgs",
+    "megabrain.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -203,7 +205,20 @@ else:
 CELERY_BEAT_SCHEDULE_FILENAME = str(MEGABRAIN_HOME / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "expire-stuck-key-tests": {"task": "byok.tasks.expire_stuck_key_tests", "schedule": 30.0},
+    "verify-audit-chains": {
+        "task": "orgs.tasks.verify_audit_chains",
+        "schedule": 60.0,
+        "options": {"expires": 60},  # The next one goes on where it would have.
+    },
+    "anchor-audit": {"task": "orgs.tasks.anchor_audit", "schedule": crontab(hour="0", minute="10")},
 }
+
+# The audit log -----------------------------------------------------------------------------
+
+# Where the heads of all chains are saved every day.
+MEGABRAIN_AUDIT_ANCHORS = Path(
+    env.str("MEGABRAIN_AUDIT_ANCHORS", default=str(MEGABRAIN_HOME / "anchors"))
+).resolve()
 
 # Sign-in -----------------------------------------------------------------------------------
 
@@ -223,14 +238,14 @@ PASSWORD_RESET_TIMEOUT = 3600
 
 ACCOUNT_ADAPTER = "orgs.adapter.AccountAdapter"
 ACCOUNT_FORMS = {
-    "login": "orgs.sign_in_forms.LoginForm",
-    "signup": "orgs.sign_in_forms.SignupForm",
-    "reset_password": "orgs.sign_in_forms.ResetPasswordForm",
-    "reset_password_from_key": "orgs.sign_in_forms.NewPasswordForm",
-    "change_password": "orgs.sign_in_forms.ChangePasswordForm",
-    "add_email": "orgs.sign_in_forms.ChangeEmailForm",
-    "confirm_email_verification_code": "orgs.sign_in_forms.ConfirmEmailForm",
-    "reauthenticate": "orgs.sign_in_forms.PasswordAgainForm",
+    "login": "orgs.forms.sign_in.LoginForm",
+    "signup": "orgs.forms.sign_in.SignupForm",
+    "reset_password": "orgs.forms.sign_in.ResetPasswordForm",
+    "reset_password_from_key": "orgs.forms.sign_in.NewPasswordForm",
+    "change_password": "orgs.forms.sign_in.ChangePasswordForm",
+    "add_email": "orgs.forms.sign_in.ChangeEmailForm",
+    "confirm_email_verification_code": "orgs.forms.sign_in.ConfirmEmailForm",
+    "reauthenticate": "orgs.forms.sign_in.PasswordAgainForm",
 }
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -262,11 +277,11 @@ ACCOUNT_RATE_LIMITS = {
 }
 MFA_ADAPTER = "orgs.adapter.TwoFactorAdapter"
 MFA_FORMS = {
-    "authenticate": "orgs.sign_in_forms.CodeForm",
-    "reauthenticate": "orgs.sign_in_forms.CodeAgainForm",
-    "activate_totp": "orgs.sign_in_forms.ActivateCodesForm",
-    "add_webauthn": "orgs.sign_in_forms.AddPasskeyForm",
-    "edit_webauthn": "orgs.sign_in_forms.RenamePasskeyForm",
+    "authenticate": "orgs.forms.sign_in.CodeForm",
+    "reauthenticate": "orgs.forms.sign_in.CodeAgainForm",
+    "activate_totp": "orgs.forms.sign_in.ActivateCodesForm",
+    "add_webauthn": "orgs.forms.sign_in.AddPasskeyForm",
+    "edit_webauthn": "orgs.forms.sign_in.RenamePasskeyForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -311,6 +326,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+DATETIME_FORMAT = "Y-m-d H:i:s"  # In the admin; pages for people say more than that.
+DATE_FORMAT = "Y-m-d"
 STATIC_URL = "/static/"
 STATIC_ROOT = MEGABRAIN_HOME / "static"
 STATIC_ROOT.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any, NoReturn, Self
 
 from django.db import models
@@ -8,6 +9,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orgs.events import SENTENCES
+
+START = "0" * 64  # What the first event of a chain names as the hash before it.
+
+#: Where an event stands in a list: lists are in order of time, events of one moment by number.
+Place = tuple[datetime, int]
 
 
 class AuditLogIsAppendOnly(Exception):
@@ -19,7 +25,18 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         return self.filter(account_id=account_id)
 
     def newest_first(self) -> Self:
-        return self.order_by("-sequence")
+        return self.order_by("-created_at", "-sequence")
+
+    def oldest_first(self) -> Self:
+        return self.order_by("created_at", "sequence")
+
+    def older_than(self, place: Place) -> Self:
+        at, sequence = place
+        return self.filter(created_at__lte=at).exclude(created_at=at, sequence__gte=sequence)
+
+    def newer_than(self, place: Place) -> Self:
+        at, sequence = place
+        return self.filter(created_at__gte=at).exclude(created_at=at, sequence__lte=sequence)
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AuditLogIsAppendOnly("Audit events are never changed or removed.")
@@ -63,10 +80,16 @@ class AuditEvent(models.Model):
                 fields=["account_id", "sequence"], name="orgs_auditevent_gap_free"
             ),
         ]
+        # Whatever a list is narrowed to, it is read from one of these in its order (Place).
         indexes = [
-            models.Index(
-                fields=["account_id", "event", "sequence"], name="orgs_auditevent_by_event"
-            ),
+            models.Index(fields=["account_id", *columns, "created_at", "sequence"], name=name)
+            for name, columns in {
+                "orgs_auditevent_by_time": [],
+                "orgs_auditevent_of_event": ["event"],
+                "orgs_auditevent_of_actor": ["actor_label"],
+                "orgs_auditevent_of_actor_event": ["actor_label", "event"],
+                "orgs_auditevent_of_target": ["target_id"],
+            }.items()
         ]
 
     def __str__(self) -> str:
@@ -79,6 +102,10 @@ class AuditEvent(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AuditLogIsAppendOnly("Audit events are never changed or removed.")
+
+    @property
+    def place(self) -> Place:
+        return self.created_at, self.sequence
 
     @property
     def told(self) -> SafeString:
@@ -99,7 +126,37 @@ class AuditHead(models.Model):
 
     account_id = models.UUIDField(primary_key=True)
     sequence = models.PositiveBigIntegerField(default=0)
-    hash = models.CharField(max_length=64, default="0" * 64)
+    hash = models.CharField(max_length=64, default=START)
 
     def __str__(self) -> str:
         return f"{self.account_id} at {self.sequence}"
+
+
+class AuditCheck(models.Model):
+    """What is known of an account's chain: that it was as written up to an event, or where not.
+
+    Kept by `orgs.audit.verification`, read by the page.
+    """
+
+    account_id = models.UUIDField(primary_key=True)
+    sequence = models.PositiveBigIntegerField(
+        default=0, help_text="The last event that was found good; stays when a fault is found."
+    )
+    hash = models.CharField(max_length=64, default=START)
+    fault = models.CharField(
+        max_length=20, blank=True, help_text="The name of an orgs.audit.chain.Fault."
+    )
+    first_bad = models.PositiveBigIntegerField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    walked_sequence = models.PositiveBigIntegerField(
+        default=0, help_text="How far the chain was walked anew; 0 between two such walks."
+    )
+    walked_hash = models.CharField(max_length=64, default=START)
+    walked_at = models.DateTimeField(help_text="When it was last walked from end to end.")
+
+    class Meta:
+        indexes = [models.Index(fields=["walked_at"], name="orgs_auditcheck_to_walk")]
+
+    def __str__(self) -> str:
+        state = f"broken at {self.first_bad}" if self.fault else f"good up to {self.sequence}"
+        return f"{self.account_id}: {state}"

@@ -1,54 +1,33 @@
-"""The Activity page: what happened in an account, from its audit log."""
+"""What happened in an account: an organization's audit log, one's own Activity."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.core.exceptions import BadRequest
+from django.http import HttpResponseRedirect
+from django.http.response import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from orgs.access import account_or_404
+from orgs.access import account_or_404, account_url
 from orgs.audit import link
-from orgs.events import Event
-from orgs.models import AuditEvent
-from orgs.models.audit import AuditEventQuerySet
+from orgs.audit.chain import Fault
+from orgs.audit.export import Format, export
+from orgs.exports import AT_ONCE, Slot, TooManyDownloads, download, in_pieces
+from orgs.forms.audit import ExportForm, FilterForm
+from orgs.models import Account, AuditCheck, AuditEvent, Membership
+from orgs.models.audit import Place
+from orgs.origin import Origin
 from orgs.permissions import Permission
 from orgs.requests import SignedInRequest
 
 SHOWN = 25
-PERIODS = [("", "All time"), ("1", "24 hours"), ("7", "7 days"), ("30", "30 days")]
-KINDS = {
-    "account": "Account",
-    "byok": "Provider keys",
-    "token": "API tokens",
-    "security": "Security",
-}
-
-
-class FilterForm(forms.Form):
-    """Which events to show. A value from elsewhere shows everything rather than an error."""
-
-    event = forms.ChoiceField(required=False)
-    period = forms.ChoiceField(required=False, choices=PERIODS, label="Period")
-    before = forms.IntegerField(required=False, min_value=1)
-    after = forms.IntegerField(required=False, min_value=0)
-
-    def __init__(self, data: Any) -> None:  # Any: what a request's query is.
-        super().__init__(data)
-        events = self.fields["event"]
-        assert isinstance(events, forms.ChoiceField)
-        events.choices = event_choices()
-        events.label = "Event"
-
-    def chosen(self, name: str) -> Any:  # Any: text or number, None when absent or wrong.
-        self.is_valid()
-        return self.cleaned_data.get(name) or None
+#: Of an organization with more members than this, one types whom to look for.
+SUGGESTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +41,80 @@ class Page:
 
 @require_safe
 @login_required
-def activity(request: SignedInRequest) -> HttpResponse:
-    account = account_or_404(request.user, None, Permission.READ_AUDIT)
-    form = FilterForm(request.GET)
+def activity(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
+    account = account_or_404(request, slug, Permission.READ_AUDIT)
+    form = FilterForm(request.GET, account)
     template = "orgs/activity.html#events" if request.htmx else "orgs/activity.html"
+    check = AuditCheck.objects.filter(pk=account.pk, checked_at__isnull=False).first()
     context = {
-        "page": page_of(AuditEvent.objects.for_account(account.pk), form),
+        **named(account),
+        "page": page_of(form),
         "form": form,
-        "filtered": bool(form.chosen("event") or form.chosen("period")),
+        "filters": form.filters,
+        "query": urlencode(form.filters),
+        "others": urlencode({k: v for k, v in form.filters.items() if k != "actor"}),
+        "actors": [] if request.htmx else suggested(account),
+        "check": check,
+        "fault": Fault[check.fault] if check and check.fault else None,
     }
     return render(request, template, context)
 
 
 @require_safe
 @login_required
-def activity_event(request: SignedInRequest, sequence: int) -> HttpResponse:
-    account = account_or_404(request.user, None, Permission.READ_AUDIT)
+def activity_event(
+    request: SignedInRequest, sequence: int, slug: str | None = None
+) -> HttpResponse:
+    account = account_or_404(request, slug, Permission.READ_AUDIT)
     event = get_object_or_404(AuditEvent.objects.for_account(account.pk), sequence=sequence)
     template = "orgs/activity_event.html#dialog" if request.htmx else "orgs/activity_event.html"
     context = {
+        **named(account),
         "event": event,
         "facts": [(name.replace("_", " ").capitalize(), told(fact)) for name, fact in facts(event)],
         "intact": link(event) == event.hash,
+        "close": address(FilterForm(request.GET, account)),
     }
     return render(request, template, context)
+
+
+@require_POST
+@login_required
+def activity_export(request: SignedInRequest, slug: str | None = None) -> HttpResponseBase:
+    """The selected events as a file; the export is in the log before the first of them leaves."""
+    account = account_or_404(request, slug, Permission.READ_AUDIT)
+    form = ExportForm(request.POST, account)
+    if not form.is_valid():
+        raise BadRequest("An export with a filter that there is not.")
+    chosen = Format(form.cleaned_data["format"])
+    try:
+        slot = Slot(request.user.pk)
+    except TooManyDownloads:
+        messages.error(
+            request,
+            f"Nothing was exported: {AT_ONCE} exports of yours are still under way. "
+            "Wait for one to finish, or stop it, then try again in a minute.",
+        )
+        return HttpResponseRedirect(address(form))
+    lines = export(
+        actor=request.user,
+        account=account,
+        selection=form.selection,
+        format=chosen,
+        origin=Origin.of(request),
+    )
+    what = f"audit-log-{account.slug}" if account.is_organization else "activity"
+    return download(
+        request,
+        slot.keep(in_pieces(lines)),
+        name=f"{what}-{timezone.now():%Y-%m-%d}.{chosen.suffix}",
+        content_type=chosen.content_type,
+    )
+
+
+def named(account: Account) -> dict[str, Any]:  # Any: a template's context.
+    """What the log of this account is called."""
+    return {"account": account, "name": "Audit log" if account.is_organization else "Activity"}
 
 
 def facts(event: AuditEvent) -> list[tuple[str, Any]]:  # Any: what its details hold.
@@ -99,23 +128,37 @@ def told(fact: Any) -> str:  # Any: as above.
     return {True: "yes", False: "no"}.get(fact, str(fact)) if isinstance(fact, bool) else str(fact)
 
 
-def page_of(events: AuditEventQuerySet, form: FilterForm) -> Page:
+def suggested(account: Account) -> list[str]:
+    """Whom one may look for: the members, unless they are too many for a list."""
+    members = Membership.objects.for_account(account).values_list("user__email", flat=True)
+    emails = list(members[: SUGGESTED + 1])
+    return sorted(emails) if len(emails) <= SUGGESTED else []
+
+
+def page_of(form: FilterForm) -> Page:
     """The events that the filter lets through, older than `before` or newer than `after`.
 
-    Pages are cut at sequence numbers, so they neither shift while events arrive nor grow slower
-    the further back one looks.
+    Pages are cut at events, so they neither shift while others arrive nor grow slower the further
+    back one looks.
     """
-    events = filtered(events, form)
-    after, before = form.chosen("after"), form.chosen("before")
+    selection = form.selection
+    after, before = place(form, "after"), place(form, "before")
     if after:
-        found = list(events.filter(sequence__gt=after).order_by("sequence")[: SHOWN + 1])
+        found = selection.next_newer(SHOWN + 1, after)
         if len(found) > SHOWN:
             return page(form, found[SHOWN - 1 :: -1], newer=True, older=True)
         before = None  # The newest page is always a full one.
-    if before:
-        events = events.filter(sequence__lt=before)
-    found = list(events.newest_first()[: SHOWN + 1])
+    found = selection.newest(SHOWN + 1, before)
     return page(form, found[:SHOWN], newer=bool(before), older=len(found) > SHOWN)
+
+
+def place(form: FilterForm, name: str) -> Place | None:
+    """Where the event of that number stands."""
+    sequence = form.chosen(name)
+    if sequence is None:
+        return None
+    events = AuditEvent.objects.for_account(form.account.pk).order_by("sequence")
+    return events.filter(sequence=sequence).values_list("created_at", "sequence").first()
 
 
 def page(form: FilterForm, events: list[AuditEvent], *, newer: bool, older: bool) -> Page:
@@ -127,38 +170,8 @@ def page(form: FilterForm, events: list[AuditEvent], *, newer: bool, older: bool
     )
 
 
-def filtered(events: AuditEventQuerySet, form: FilterForm) -> AuditEventQuerySet:
-    event, period = form.chosen("event"), form.chosen("period")
-    if event in KINDS:
-        events = events.filter(event__in=[each.value for each in of_kind(event)])
-    elif event:
-        events = events.filter(event=event)
-    if period:
-        events = events.filter(created_at__gte=timezone.now() - timedelta(days=int(period)))
-    return events
-
-
-def address(form: FilterForm, **place: int) -> str:
-    query = urlencode({**without_place(form), **place})
-    return f"{reverse('orgs:activity')}?{query}" if query else reverse("orgs:activity")
-
-
-def without_place(form: FilterForm) -> dict[str, str]:
-    kept = {name: form.chosen(name) for name in ("event", "period")}
-    return {name: value for name, value in kept.items() if value}
-
-
-def event_choices() -> list[Any]:  # Any: plain choices and groups of them.
-    """Everything, then for each kind all of it and each event."""
-    groups = [
-        (
-            label,
-            [(kind, f"{label}: all"), *((event.value, event.label) for event in of_kind(kind))],
-        )
-        for kind, label in KINDS.items()
-    ]
-    return [("", "Everything"), *groups]
-
-
-def of_kind(kind: str) -> list[Event]:
-    return [event for event in Event if event.startswith(f"{kind}.")]
+def address(form: FilterForm, **at: int) -> str:
+    """The list with this filter, from there on."""
+    query = urlencode({**form.filters, **at})
+    url = account_url("orgs:activity", form.account)
+    return f"{url}?{query}" if query else url

@@ -10,27 +10,15 @@ import pytest
 from django.db import connection, transaction
 
 from orgs.actions import create_user
-from orgs.audit import Event, link, record
-from orgs.chain import START, Fault, verify
+from orgs.audit import link
+from orgs.audit.chain import Fault, verify
 from orgs.models import Account, AuditEvent, AuditHead
+from orgs.models.audit import START
 from orgs.origin import Origin
-from tests.database.management.commands.flush import unprotected
+from tests.guarantees.audit_log import tamper, write
 
 WRITERS = 16
 EVENTS_EACH = int(os.environ.get("MEGABRAIN_AUDIT_EVENTS_EACH", "8"))
-
-
-def write(account: Account, times: int = 1) -> None:
-    for _ in range(times):
-        with transaction.atomic():
-            record(
-                event=Event.SIGNED_IN,
-                account=account,
-                actor=account.user,
-                target=account,
-                origin=Origin("192.0.2.1", "tests", str(uuid.uuid4())),
-                details={"how": "passkey", "tries": 1, "new": True, "seen": ["a", None]},
-            )
 
 
 def at_once(*runs) -> None:
@@ -134,14 +122,6 @@ def test_an_outsider_can_recompute_a_hash(account):
     first = AuditEvent.objects.for_account(account.pk).get(sequence=1)
     assert first.previous_hash == START
     assert row["previous_hash"] == first.hash
-
-
-def tamper(account: Account, *statements: str) -> None:
-    """As the database's owner, past all protection. `{mine}` selects the account's rows."""
-    own = account.pk if connection.vendor == "postgresql" else account.pk.hex
-    with unprotected(connection), connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement.replace("{mine}", f"account_id = '{own}'"))
 
 
 EVENTS = "orgs_auditevent"

@@ -1,29 +1,38 @@
-"""The Activity page."""
+"""Activity, and an organization's audit log: the same pages."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
+from urllib.parse import quote
 
 import pytest
 from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from orgs.audit import Event, record
-from orgs.models import Account, AuditEvent
+from orgs.access import account_url
+from orgs.audit import Event, record, verification
+from orgs.events import KINDS
+from orgs.models import Account, AuditEvent, Membership, User
 from orgs.origin import Origin
-from orgs.views.activity import SHOWN
+from orgs.views.activity import SHOWN, SUGGESTED
+from tests.conftest import signed_in
 from tests.database.management.commands.flush import unprotected
 
 LIST = reverse("orgs:activity")
 
 
-def happen(account: Account, event: Event = Event.KEY_TESTED, times: int = 1) -> None:
+def happen(
+    account: Account,
+    event: Event = Event.KEY_TESTED,
+    times: int = 1,
+    actor: User | None = None,
+) -> None:
     for _ in range(times):
         with transaction.atomic():
             record(
                 event=event,
                 account=account,
-                actor=account.user,
+                actor=actor or account.user,
                 target=account,
                 origin=Origin("192.0.2.7", "Firefox on a laptop", "the-request"),
                 changed=["enabled"],
@@ -125,15 +134,167 @@ def test_a_filter_stays_on_the_way_to_older_events(owner_client, account):
 
 def test_a_period_leaves_out_what_is_older(owner_client, account):
     happen(account, Event.TOKEN_CREATED)
-    with unprotected(connection), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE orgs_auditevent SET created_at = %s WHERE event = 'token.created'",
-            [timezone.now() - timedelta(days=2)],
-        )
+    written_at(timezone.now() - timedelta(days=2), "event = 'token.created'")
     day = owner_client.get(LIST, {"period": "1"}).context["page"].events
     week = owner_client.get(LIST, {"period": "7"}).context["page"].events
     assert "token.created" not in {event.event for event in day}
     assert "token.created" in {event.event for event in week}
+
+
+def moved(account: Account, sequence: int, **by: int) -> None:
+    """As if that event had been written so much earlier."""
+    event = AuditEvent.objects.for_account(account.pk).get(sequence=sequence)
+    written_at(event.created_at - timedelta(**by), f"id = {event.pk}")
+
+
+def written_at(moment: datetime, which: str = "1 = 1") -> None:
+    """As if these events had been written then."""
+    stored = connection.ops.adapt_datetimefield_value(moment)
+    with unprotected(connection), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE orgs_auditevent SET created_at = %s WHERE {which}", [stored])
+
+
+@pytest.fixture
+def clock_set_back(account) -> list[str]:
+    """Event 1 is of now, as are all signing in; 2 to 5 are of the four days from 8 days ago on."""
+    happen(account, times=4)
+    for sequence in (2, 3, 4, 5):
+        moved(account, sequence, days=10 - sequence)
+    return [f"{timezone.now() - timedelta(days=10 - sequence):%Y-%m-%d}" for sequence in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [(3, 4, [4, 3]), (3, None, [1, 5, 4, 3]), (None, 3, [3, 2]), (4, 3, []), (None, None, None)],
+)
+def test_from_and_to_are_whole_days_both_included(
+    owner_client, clock_set_back, since, until, expected
+):
+    days = {"since": since, "until": until}
+    chosen = {name: clock_set_back[day] for name, day in days.items() if day is not None}
+    response = owner_client.get(LIST, {"period": "dates", **chosen})
+    assert shown(response) == (expected if expected is not None else [1, 5, 4, 3, 2])
+
+
+@pytest.mark.usefixtures("clock_set_back")
+def test_where_a_clock_was_set_back_the_list_is_in_order_of_time(owner_client, account):
+    assert shown(owner_client.get(LIST)) == [1, 5, 4, 3, 2]
+    assert shown(owner_client.get(LIST, {"period": "7"})) == [1, 5, 4]
+    assert shown(owner_client.get(LIST, {"before": 1})) == [5, 4, 3, 2]
+    assert shown(owner_client.get(LIST, {"before": 4})) == [3, 2]
+
+
+def test_pages_go_on_where_events_are_of_one_moment(owner_client, account):
+    happen(account, times=2 * SHOWN)
+    written_at(timezone.now())
+    seen, url = [], LIST
+    while url:
+        response = owner_client.get(url, {"event": "byok"} if url == LIST else {})
+        seen += shown(response)
+        url = response.context["page"].older
+    assert seen == list(range(2 * SHOWN + 1, 1, -1))
+
+
+def test_an_actor_is_picked_out_by_a_click_or_by_typing(billing_manager, organization):
+    client, log = signed_in(billing_manager), account_url("orgs:activity", organization)
+    happen(organization, Event.KEY_ADDED, actor=billing_manager)
+    told = page(client.get(log))
+    assert f'href="{log}?actor={quote("owner@example.com")}"' in told
+    assert f'href="{log}?actor={quote(billing_manager.email)}"' in told
+    for typed in ("Billing_Manager@example.com ", "billing_manager@example.com"):
+        events = client.get(log, {"actor": typed}).context["page"].events
+        assert {event.actor_label for event in events} == {billing_manager.email}
+    assert "Write the whole address" in page(client.get(log, {"actor": "billing"}))
+
+
+def test_what_megabrain_did_can_be_picked_out(owner_client, account):
+    happen(account)
+    assert shown(owner_client.get(LIST, {"actor": "megabrain"})) == [1]
+
+
+@pytest.mark.parametrize("kind", ["token", "token.created"])
+def test_filters_narrow_each_other(owner, billing_manager, organization, kind):
+    client, log = signed_in(owner), account_url("orgs:activity", organization)
+    for actor in (owner, billing_manager):
+        for event in (Event.TOKEN_CREATED, Event.KEY_ADDED):
+            happen(organization, event, actor=actor)
+    events = client.get(log, {"event": kind, "actor": owner.email, "period": "1"})
+    [found] = events.context["page"].events
+    assert (found.event, found.actor_label) == ("token.created", owner.email)
+    assert f"event={kind}&amp;period=1&amp;actor=" in events.content.decode()
+
+
+def test_members_are_suggested_unless_they_are_too_many(owner, member, organization):
+    client, log = signed_in(owner), account_url("orgs:activity", organization)
+    assert '<option value="member@example.com">' in page(client.get(log))
+    people = [User(email=f"{n}@example.com") for n in range(SUGGESTED)]
+    User.objects.bulk_create(people)
+    Membership.objects.bulk_create(
+        [Membership(account=organization, user=user, role="member") for user in people]
+    )
+    assert '<option value="member@example.com">' not in page(client.get(log))
+
+
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [
+        ("owner", 200),
+        ("billing_manager", 200),
+        ("member", 403),
+        ("stranger", 404),
+        ("staff", 404),
+    ],
+)
+def test_owners_and_billing_managers_read_an_organizations_log(organization, request, who, status):
+    client = request.getfixturevalue(f"{who}_client")
+    happen(organization, Event.ORG_RENAMED, actor=organization.memberships.first().user)
+    log = account_url("orgs:activity", organization)
+    assert client.get(log).status_code == status
+    event = account_url("orgs:activity_event", organization, sequence=1)
+    assert client.get(event).status_code == status
+
+
+def test_an_organizations_log_is_called_so_and_has_its_own_addresses(owner_client, organization):
+    told = page(owner_client.get(account_url("orgs:activity", organization)))
+    assert "<h1>Audit log</h1>" in told
+    assert 'href="/orgs/acme/audit/1/"' in told
+    assert "created this organization" in told
+    event = page(owner_client.get(account_url("orgs:activity_event", organization, sequence=1)))
+    assert "Back to Audit log" in event
+    assert "created this organization" not in page(owner_client.get(LIST))
+
+
+def test_the_way_back_from_an_event_keeps_the_filter(owner_client, organization):
+    url = account_url("orgs:activity_event", organization, sequence=1)
+    assert 'href="/orgs/acme/audit/?event=org"' in page(owner_client.get(url, {"event": "org"}))
+
+
+def test_every_event_is_of_a_kind_that_can_be_picked():
+    assert {event.partition(".")[0] for event in Event} == set(KINDS)
+
+
+def test_a_log_that_no_worker_has_seen_is_not_called_verified(owner_client, account):
+    assert "Not yet verified" in page(owner_client.get(LIST))
+
+
+def test_a_verified_log_says_up_to_where(owner_client, account):
+    happen(account)
+    verification.verify_new_events(seconds=60)
+    told = page(owner_client.get(LIST))
+    assert "Verified" in told
+    assert "up to event 2, <time" in told
+
+
+def test_a_broken_log_says_where_and_what_that_means(owner_client, account):
+    happen(account, times=3)
+    with unprotected(connection), connection.cursor() as cursor:
+        cursor.execute("UPDATE orgs_auditevent SET event = 'x' WHERE sequence = 3")
+    verification.verify_new_events(seconds=60)
+    told = page(owner_client.get(LIST))
+    assert "Broken at event 3." in told
+    assert "the event does not match its hash" in told
+    assert "Tell whoever runs this installation" in told
+    assert "up to event" not in told
 
 
 def test_nothing_found_offers_to_show_everything(owner_client):
@@ -154,6 +315,13 @@ def test_nothing_found_offers_to_show_everything(owner_client):
         {"after": "9" * 18},
         {"before": "1"},
         {"event": "'; --", "period": "", "after": "0"},
+        {"actor": "x" * 300},
+        {"actor": "\x00"},
+        {"actor": "'; --"},
+        {"period": "dates"},
+        {"period": "dates", "since": "0001-01-01", "until": "9999-12-31"},
+        {"period": "dates", "since": "2026-02-30", "until": "yesterday"},
+        {"period": "dates", "since": "2030-01-01", "until": "2020-01-01"},
     ],
 )
 def test_a_strange_query_is_no_error(owner_client, account, query):
@@ -205,12 +373,20 @@ def test_what_a_stranger_named_is_shown_as_text(owner_client, account, owner):
         assert b"<img src=x" not in owner_client.get(url).content
 
 
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"event": "org"}, {"event": "byok", "actor": "owner@example.com", "period": "7"}],
+    ids=["everything", "a kind", "all filters"],
+)
 def test_a_page_takes_the_same_queries_for_few_events_and_for_many(
-    owner_client, account, django_assert_num_queries, django_assert_max_num_queries
+    owner_client, organization, django_assert_num_queries, django_assert_max_num_queries, query
 ):
-    owner_client.get(LIST)  # The first page of a session also notes that there is one.
+    log, owner = account_url("orgs:activity", organization), organization.memberships.first().user
+    happen(organization, actor=owner)
+    query = {**query, "before": 2}
+    owner_client.get(log)  # The first page of a session also notes that there is one.
     with django_assert_max_num_queries(12) as few:
-        owner_client.get(LIST)
-    happen(account, times=60)
+        owner_client.get(log, query)
+    happen(organization, actor=owner, times=60)
     with django_assert_num_queries(len(few)):
-        owner_client.get(LIST)
+        owner_client.get(log, {**query, "before": 60})

@@ -1,7 +1,7 @@
-"""The audit log: one event for each change, written with it, linked into a chain per account.
+"""One event for each change, written with it and linked into a chain per account.
 
 `record` is the only writer. It runs inside the transaction of the change, so there is neither a
-change without its event nor an event without its change. `orgs.chain` walks what it wrote;
+change without its event nor an event without its change. `orgs.audit.chain` walks what it wrote;
 docs/audit.md tells an outsider how to recompute a hash.
 """
 
@@ -21,11 +21,10 @@ from orgs.events import Event
 from orgs.models import Account, AuditEvent, AuditHead, User
 from orgs.origin import Origin
 
-__all__ = ["Event", "NotInTransaction", "NotRecordable", "canonical", "link", "record"]
-
 FORMAT = "megabrain-audit-1"
 NOBODY = "MegaBrain"  # The label of an event that no person caused.
 LABEL_LENGTH = 254
+TARGET_LENGTH = 64
 DETAILS_LENGTH = 4096
 
 Fact = str | int | bool | None
@@ -86,7 +85,7 @@ def record(
         actor_id=actor.pk if actor else None,
         actor_label=_line(actor.audit_label if actor else NOBODY),
         target_kind=target._meta.model_name or "",
-        target_id=str(target.pk),
+        target_id=_line(str(target.pk), TARGET_LENGTH),
         target_label=_line(target.audit_label),
         changed=sorted(set(changed)),
         details=facts,
@@ -104,7 +103,11 @@ def record(
 
 def link(event: AuditEvent) -> str:
     """The event's hash: SHA-256 of its canonical JSON, which holds the hash before it."""
-    return sha256(canonical(event)).hexdigest()
+    return hash_of(content(event))
+
+
+def hash_of(content: dict[str, Any]) -> str:  # Any: JSON.
+    return sha256(canonical_text(content).encode()).hexdigest()
 
 
 def canonical(event: AuditEvent) -> bytes:
@@ -113,7 +116,12 @@ def canonical(event: AuditEvent) -> bytes:
     UTF-8, keys sorted, no spaces, nothing escaped that need not be; only strings, integers,
     booleans, null, lists and objects occur. Times are UTC to the microsecond.
     """
-    content = {
+    return canonical_text(content(event)).encode()
+
+
+def content(event: AuditEvent) -> dict[str, Any]:  # Any: JSON.
+    """What is hashed of an event."""
+    return {
         "account_id": str(event.account_id),
         "actor_id": None if event.actor_id is None else str(event.actor_id),
         "actor_label": event.actor_label,
@@ -131,8 +139,10 @@ def canonical(event: AuditEvent) -> bytes:
         "target_label": event.target_label,
         "user_agent": event.user_agent,
     }
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.encode()
+
+
+def canonical_text(value: Any) -> str:  # Any: JSON.
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _locked_head(account_id: uuid.UUID) -> AuditHead:
