@@ -10,6 +10,7 @@ from orgs.catalogue import provide_models, provide_served
 
 class ByokConfig(AppConfig):
     name = "byok"
+    verbose_name = "Provider keys and catalogue"
 
     def ready(self) -> None:
         from byok import checks  # noqa: F401 -- registers the system checks.

@@ -80,7 +80,7 @@ class SecretForm(forms.Form):
         if self.key is not None and any(pk == self.key.pk for pk, _ in found):
             return [f"This is the very key that is stored for {self.provider.name} already."]
         names = sorted(PROVIDERS[other].name for _, other in found if other in PROVIDERS)
-        return [f"You saved this key already in {' and '.join(names)}."] if names else []
+        return [f"This key is saved already in {' and '.join(names)}."] if names else []
 
 
 class ReminderForm(forms.Form):

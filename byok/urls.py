@@ -20,4 +20,7 @@ pages = [
     path("<uuid:key_id>/test/", views.try_key, name="test"),
 ]
 
-urlpatterns = [path("account/byok/", include(pages))]
+urlpatterns = [
+    path("account/byok/", include(pages)),
+    path("orgs/<slug:slug>/byok/", include(pages)),
+]

@@ -42,6 +42,10 @@ class CatalogModel(models.Model):
     def __str__(self) -> str:
         return self.id
 
+    @property
+    def audit_label(self) -> str:
+        return self.id
+
 
 class OfferingQuerySet(models.QuerySet["Offering"]):
     def routable(self) -> Self:
@@ -83,6 +87,10 @@ class Offering(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_id} at {self.provider}"
+
+    @property
+    def audit_label(self) -> str:
+        return str(self)
 
 
 class Price(models.Model):

@@ -17,6 +17,7 @@ from byok.actions import KeyAlreadyExists, add_key, update_key
 from byok.forms import SecretForm
 from byok.models import ProviderKey
 from byok.providers import PROVIDERS
+from byok.providers.base import Provider
 from byok.views.page import (
     account_of,
     answer_with_list,
@@ -38,17 +39,16 @@ METHODS = ["GET", "HEAD", "POST"]
 def add(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """Choose a provider, then paste its key. Without JavaScript these are two steps."""
     account = account_of(request, slug)
-    pages = Pages(slug)
     if request.method == "POST":
-        return _add(request, account, pages)
+        return _add(request, account)
     chosen = PROVIDERS.get(request.GET.get("provider", ""))
     form = SecretForm(provider=chosen, account=account) if chosen is not None else None
     part = "chosen" if request.htmx.target == "chosen" else "dialog"
-    context = _choices(account, pages, form)
+    context = _choices(request, account, form)
     return render(request, template(request, "byok/add.html", part), context)
 
 
-def _add(request: SignedInRequest, account: Account, pages: Pages) -> HttpResponse:
+def _add(request: SignedInRequest, account: Account) -> HttpResponse:
     provider = PROVIDERS.get(request.POST.get("provider", ""))
     if provider is None:
         raise Http404
@@ -63,28 +63,41 @@ def _add(request: SignedInRequest, account: Account, pages: Pages) -> HttpRespon
                 origin=Origin.of(request),
             )
         except KeyAlreadyExists:
-            form.add_error(
-                None, f"You have a key for {provider.name} already. Update that one instead."
-            )
+            taken = _taken(request, account, provider)
+            form.add_error(None, f"{taken} Update that one instead.")
         else:
+            whose = " for all members" if account.is_organization else ""
             messages.success(
-                request, f"The {provider.name} key is saved and in use. Test it to be sure."
+                request, f"The {provider.name} key is saved and in use{whose}. Test it to be sure."
             )
-            return answer_with_list(request, account, pages, saved=key)
-    return _refused(request, "byok/add.html", _choices(account, pages, form))
+            return answer_with_list(request, account, saved=key)
+    return _refused(request, "byok/add.html", _choices(request, account, form))
 
 
-def _choices(account: Account, pages: Pages, form: SecretForm | None) -> dict[str, Any]:
+def _choices(request: SignedInRequest, account: Account, form: SecretForm | None) -> dict[str, Any]:
     """What the page to add a key shows. Any: it goes to a template."""
+    pages = Pages(account)
     configured = set(ProviderKey.objects.for_account(account).values_list("provider", flat=True))
+    taken = form is not None and form.provider.id in configured
     return {
         "pages": pages,
         "providers": PROVIDERS.values(),
         "configured": configured,
         "full": configured.issuperset(PROVIDERS),
-        "taken": form is not None and form.provider.id in configured,
+        "taken": _taken(request, account, form.provider) if form and taken else "",
         **_about(form, pages, pages.add),
     }
+
+
+def _taken(request: SignedInRequest, account: Account, provider: Provider) -> str:
+    """That there is a key for this provider already, and who added it."""
+    keys = ProviderKey.objects.for_account(account).filter(provider=provider.id)
+    key = keys.select_related("created_by").first()
+    if key is None or key.created_by is None:
+        return f"There is a key for {provider.name} already."
+    if key.created_by == request.user:
+        return f"You have added a key for {provider.name} already."
+    return f"{key.created_by} has added a key for {provider.name} already."
 
 
 def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]:
@@ -107,8 +120,8 @@ def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]
 def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Replace the secret of a key; until then the stored one stays in use."""
     key = key_of(request, slug, key_id)
-    pages = Pages(slug)
-    shown = key_row(key, pages)
+    pages = Pages(key.account)
+    shown = key_row(key)
     provider = PROVIDERS.get(key.provider)
     if provider is None:
         raise Http404
@@ -126,7 +139,7 @@ def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
         origin=Origin.of(request),
     )
     messages.success(request, f"The {provider.name} key is replaced. Test it to be sure.")
-    return answer_with_list(request, key.account, pages, saved=key)
+    return answer_with_list(request, key.account, saved=key)
 
 
 def _refused(request: SignedInRequest, name: str, context: dict[str, Any]) -> HttpResponse:

@@ -50,10 +50,10 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
             request,
             f"The {name} key is on: calls it can serve use it again."
             if on
-            else f"The {name} key is off: no call uses it until you switch it on.",
+            else f"The {name} key is off: no call uses it until it is switched on again.",
         )
     key.refresh_from_db()
-    return answer_with_key(request, key_row(key, Pages(slug)))
+    return answer_with_key(request, key_row(key))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -61,7 +61,7 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
 def reminder(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Set or clear the day from which the key is marked for replacement."""
     key = key_of(request, slug, key_id)
-    shown = key_row(key, Pages(slug))
+    shown = key_row(key)
     if request.method != "POST":
         # Where a form that was wrong is shown again; reloaded, it is the page with the form.
         return redirect(shown.details_url)
@@ -108,11 +108,10 @@ class Consequences:
 def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Say what will be lost, then delete the key for good."""
     key = key_of(request, slug, key_id)
-    pages = Pages(slug)
     if request.method != "POST":
         context = {
-            "pages": pages,
-            "row": key_row(key, pages),
+            "pages": Pages(key.account),
+            "row": key_row(key),
             "consequences": Consequences.of(key),
         }
         return render(request, template(request, "byok/delete.html", "dialog"), context)
@@ -121,7 +120,7 @@ def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
     messages.success(
         request, f"The {name} key is deleted. It stays valid at {name} until you revoke it there."
     )
-    return answer_with_list(request, key.account, pages)
+    return answer_with_list(request, key.account)
 
 
 @require_POST
@@ -138,8 +137,8 @@ def try_key(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
             f"The {name} key was tested {TESTS_A_MINUTE} times within a minute. "
             f"Test it again in {too_many.seconds} s.",
         )
-        return answer_with_key(request, key_row(key, Pages(slug)))
-    shown = key_row(key, Pages(slug))
+        return answer_with_key(request, key_row(key))
+    shown = key_row(key)
     if shown.test is not None and shown.test.is_finished:
         # It could not even be queued.
         tell_result(request, shown.test)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
@@ -17,7 +18,7 @@ from byok.models import KeyTest, ProviderKey
 from byok.views.rows import KeyRow, Pages, key_rows, models_of
 from orgs.access import account_or_404, recent_login_required
 from orgs.models import Account, AuditEvent
-from orgs.permissions import Permission
+from orgs.permissions import NotPermitted, Permission
 from orgs.requests import SignedInRequest, path_on_screen
 
 EVENTS_SHOWN = 8
@@ -28,7 +29,11 @@ P = ParamSpec("P")
 def page(
     view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """For signed-in visitors; a key that somebody deletes meanwhile is not found."""
+    """For signed-in visitors, as they stand when the change is made.
+
+    A key or an account that somebody deletes meanwhile is not found, and whoever loses the right
+    meanwhile is refused.
+    """
 
     @login_required
     @wraps(view)
@@ -37,6 +42,8 @@ def page(
             return view(cast("SignedInRequest", request), *args, **kwargs)
         except (KeyGone, ProviderKey.DoesNotExist):
             raise Http404 from None
+        except NotPermitted:
+            raise PermissionDenied from None
 
     return guarded
 
@@ -50,7 +57,7 @@ def changing_page(
 
 def account_of(request: SignedInRequest, slug: str | None) -> Account:
     """The account whose keys the page is about, if the visitor may manage them."""
-    return account_or_404(request.user, slug, Permission.MANAGE_KEYS)
+    return account_or_404(request, slug, Permission.MANAGE_KEYS)
 
 
 def key_of(request: SignedInRequest, slug: str | None, key_id: UUID) -> ProviderKey:
@@ -66,15 +73,16 @@ def template(request: SignedInRequest, name: str, fragment: str) -> str:
 
 
 def answer_with_list(
-    request: SignedInRequest, account: Account, pages: Pages, saved: ProviderKey | None = None
+    request: SignedInRequest, account: Account, saved: ProviderKey | None = None
 ) -> HttpResponse:
     """After a change: the list anew where it is on the screen, else the way to it.
 
     `saved` is a key whose secret is new: the list offers to test it.
     """
+    pages = Pages(account)
     fresh = str(saved.pk) if saved else ""
     if request.htmx and path_on_screen(request) == pages.keys:
-        rows = key_rows(account, pages, fresh)
+        rows = key_rows(account, fresh)
         return render(request, "byok/keys.html#keys", {"rows": rows, "pages": pages, "oob": True})
     return redirect(f"{pages.keys}?saved={fresh}#key-{fresh}" if saved else pages.keys)
 

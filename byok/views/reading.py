@@ -20,18 +20,45 @@ from byok.views.page import (
     tell_result,
     template,
 )
-from byok.views.rows import KeyRow, Pages, key_row, key_rows, models_of
+from byok.views.rows import (
+    KeyRow,
+    Pages,
+    configured_providers,
+    key_row,
+    key_rows,
+    models_of,
+)
+from orgs.access import account_or_404
+from orgs.models import Account
+from orgs.permissions import Permission, those_who_may
 from orgs.requests import SignedInRequest
+
+#: A member is told of as many people who may add a key.
+MANAGERS_NAMED = 3
 
 
 @require_safe
 @page
 def keys(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
-    """The account's keys, how they are doing, and everything one can do with them."""
-    account = account_of(request, slug)
-    pages = Pages(slug)
-    rows = key_rows(account, pages, fresh=request.GET.get("saved", ""))
-    return render(request, "byok/keys.html", {"pages": pages, "rows": rows})
+    """The account's keys, how they are doing, and everything one can do with them.
+
+    Those who may not manage them see which providers there are keys of, and nothing more.
+    """
+    account = account_or_404(request, slug, Permission.SEE_PROVIDERS)
+    if Permission.MANAGE_KEYS not in request.permissions:
+        return _providers(request, account)
+    rows = key_rows(account, fresh=request.GET.get("saved", ""))
+    return render(request, "byok/keys.html", {"pages": Pages(account), "rows": rows})
+
+
+def _providers(request: SignedInRequest, account: Account) -> HttpResponse:
+    """What members see instead: which providers are set up, and whom to ask."""
+    context = {
+        "account": account,
+        "providers": configured_providers(account),
+        "managers": those_who_may(Permission.MANAGE_KEYS, account)[:MANAGERS_NAMED],
+    }
+    return render(request, "byok/providers.html", context)
 
 
 @require_safe
@@ -39,11 +66,10 @@ def keys(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
 def row(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """What a page asks while a test runs: please wait, or the key anew with the test's result."""
     key = key_of(request, slug, key_id)
-    pages = Pages(slug)
-    shown = key_row(key, pages)
+    shown = key_row(key)
     if shown.test is not None and timezone.now() - shown.test.created_at >= QUEUE_LIMIT:
         expire_stuck_tests()
-        shown = key_row(key, pages)
+        shown = key_row(key)
     if request.htmx and shown.waiting:
         return _ask_again(request, shown)
     if shown.test is not None and request.GET.get("test") == str(shown.test.pk):
@@ -63,7 +89,7 @@ def row(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> Http
 def details(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """All about one key: health, use, age, tests and what happened to it."""
     key = key_of(request, slug, key_id)
-    shown = key_row(key, Pages(slug))
+    shown = key_row(key)
     return render(request, "byok/details.html", details_context(shown))
 
 
@@ -71,7 +97,7 @@ def details(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
 @page
 def models(request: SignedInRequest, provider: str, slug: str | None = None) -> HttpResponse:
     """The catalogue's models that a provider serves, searched by name or id."""
-    account_of(request, slug)
+    account = account_of(request, slug)
     if provider not in PROVIDERS:
         raise Http404
     words = request.GET.get("q", "").lower().split()
@@ -82,7 +108,7 @@ def models(request: SignedInRequest, provider: str, slug: str | None = None) -> 
         {
             "models": found,
             "provider": PROVIDERS[provider],
-            "pages": Pages(slug),
+            "pages": Pages(account),
             "q": request.GET.get("q", ""),
         },
     )

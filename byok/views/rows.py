@@ -7,7 +7,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.urls import reverse
 from django.utils import timezone
 
 from byok.actions import NOT_QUEUED
@@ -24,7 +23,8 @@ from byok.models import CatalogModel, KeyTest, Offering, ProviderKey
 from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Outcome
 from byok.vault import Reason, Secret
-from orgs.models import Account
+from orgs.access import account_url
+from orgs.models import Account, Membership
 
 #: A page asks this long for the result of a test; after that a person has to.
 PATIENCE = timedelta(seconds=25)
@@ -55,14 +55,17 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Where the key pages of an account are."""
+    """Where the key pages of an account are, and whom they speak of."""
 
-    slug: str | None
+    account: Account
+
+    @property
+    def payer(self) -> str:
+        """Whom a provider bills for calls with the account's keys."""
+        return self.account.name if self.account.is_organization else "you"
 
     def to(self, name: str, **values: object) -> str:
-        if self.slug is not None:
-            values["slug"] = self.slug
-        return reverse(f"byok:{name}", kwargs=values)
+        return account_url(f"byok:{name}", self.account, **values)
 
     @property
     def keys(self) -> str:
@@ -92,6 +95,7 @@ class KeyRow:
     readable: bool
     models: Sequence[CatalogModel] = ()
     fresh: bool = False
+    adder_left: bool = False
 
     @property
     def id(self) -> str:
@@ -201,18 +205,20 @@ class KeyRow:
         return self.pages.to("test", key_id=self.key.pk)
 
 
-def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
-    """The account's keys by name of provider, in three queries however many there are.
+def key_rows(account: Account, fresh: str = "") -> list[KeyRow]:
+    """The account's keys by name of provider, in as many queries however many there are.
 
     `fresh` is the id of the key that was saved just now.
     """
-    keys = ProviderKey.objects.for_account(account)
+    keys = ProviderKey.objects.for_account(account).select_related("created_by")
     newest = KeyTest.objects.filter(key=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
     tests = KeyTest.objects.filter(pk__in=keys.values_list(Subquery(newest)))
     latest: dict[UUID, list[KeyTest]] = defaultdict(list)
     for test in tests:
         latest[test.key_id].append(test)
     models = models_of({key.provider for key in keys})
+    left = _adders_who_left(account, keys)
+    pages = Pages(account)
     rows = [
         KeyRow(
             key,
@@ -221,17 +227,45 @@ def key_rows(account: Account, pages: Pages, fresh: str = "") -> list[KeyRow]:
             _readable(key),
             models[key.provider],
             fresh=str(key.pk) == fresh,
+            adder_left=key.created_by_id in left,
         )
         for key in keys
     ]
     return sorted(rows, key=lambda row: row.name.lower())
 
 
-def key_row(key: ProviderKey, pages: Pages) -> KeyRow:
+def key_row(key: ProviderKey) -> KeyRow:
     """One key with the latest tests of its secret, without its models."""
     of_this_secret = key.tests.filter(created_at__gte=key.secret_changed_at)
     latest = of_this_secret.select_related("requested_by").order_by("-created_at")
-    return KeyRow(key, pages, latest[:TESTS_SHOWN], _readable(key))
+    return KeyRow(
+        key,
+        Pages(key.account),
+        latest[:TESTS_SHOWN],
+        _readable(key),
+        adder_left=bool(_adders_who_left(key.account, [key])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredProvider:
+    """All that a member learns of a key: its provider, and what the catalogue says of that one."""
+
+    name: str
+    models: Sequence[CatalogModel]
+
+    @property
+    def note(self) -> str:
+        count = len(self.models)
+        return f"{count} supported model{'' if count == 1 else 's'}"
+
+
+def configured_providers(account: Account) -> list[ConfiguredProvider]:
+    """The providers that the account has keys of, by name. Nothing else of a key is even read."""
+    ids = ProviderKey.objects.for_account(account).values_list("provider", flat=True)
+    models = models_of(ids)
+    found = [ConfiguredProvider(name_of(id_), models[id_]) for id_ in ids]
+    return sorted(found, key=lambda provider: provider.name.lower())
 
 
 def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
@@ -243,6 +277,15 @@ def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
     return defaultdict(
         list, {provider: list(models.values()) for provider, models in found.items()}
     )
+
+
+def _adders_who_left(account: Account, keys: Iterable[ProviderKey]) -> set[UUID]:
+    """Who added one of these keys and is no member of the organization any more."""
+    if not account.is_organization:
+        return set()
+    adders = {key.created_by_id for key in keys if key.created_by_id is not None}
+    members = Membership.objects.for_account(account).filter(user__in=adders)
+    return adders.difference(members.values_list("user_id", flat=True))
 
 
 def _readable(key: ProviderKey) -> bool:

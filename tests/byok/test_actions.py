@@ -26,7 +26,6 @@ from megabrain.celery import app as celery
 from orgs.changes import subscribe
 from orgs.models import AuditEvent, User
 from orgs.origin import Origin
-from orgs.permissions import NotPermitted
 from tests.byok.conftest import ANTHROPIC_SECRET, OPENAI_SECRET
 
 ORIGIN = Origin(address="203.0.113.7", user_agent="a browser", request_id="request-1")
@@ -211,18 +210,6 @@ def changes_of(key: ProviderKey, actor: User) -> list[Callable[[], object]]:
         lambda: request_test(key=key, **common),
         lambda: delete_key(key=key, **common),
     ]
-
-
-def test_neither_a_stranger_nor_staff_may_change_anothers_key(
-    anthropic_key, account, stranger, staff
-):
-    before = (list(ProviderKey.objects.values()), events_of(account))
-    for actor in (stranger, staff):
-        for change in changes_of(anthropic_key, actor):
-            with pytest.raises(NotPermitted):
-                change()
-    assert (list(ProviderKey.objects.values()), events_of(account)) == before
-    assert not KeyTest.objects.exists()
 
 
 def test_every_change_is_recorded_and_announced(

@@ -34,6 +34,16 @@ def test_it_stores_the_key_of_a_person_named_by_e_mail(account, type_in):
     assert ANTHROPIC_SECRET not in said
 
 
+def test_it_stores_an_organizations_key_named_by_its_slug(account, organization, type_in):
+    type_in(ANTHROPIC_SECRET)
+    said = run("--account", "acme", "--provider", "anthropic")
+    assert said.startswith("Stored the Anthropic key of Acme as ")
+    key = ProviderKey.objects.get()
+    assert (key.account, key.created_by) == (organization, None)
+    event = AuditEvent.objects.get(event="byok.key.added")
+    assert (event.account_id, event.actor_id) == (organization.pk, None)
+
+
 def test_it_stores_the_platforms_own_key(db, type_in):
     platform = Account.objects.platform()
     type_in(OPENAI_SECRET)
@@ -62,9 +72,10 @@ def test_it_warns_of_a_key_of_another_company_and_stores_it(account, type_in):
         ("Bearer canary", "owner@example.com", "Leave out the word “Bearer”"),
         (ANTHROPIC_SECRET, "nobody@example.com", "There is no account"),
         (ANTHROPIC_SECRET, "no-such-organization", "There is no account"),
+        (ANTHROPIC_SECRET, "Acme", "--account takes a user's e-mail, an organization's slug"),
     ],
 )
-def test_it_refuses_with_a_reason(text, account_name, reason, account, type_in):
+def test_it_refuses_with_a_reason(text, account_name, reason, account, organization, type_in):
     type_in(text)
     with pytest.raises(CommandError, match=reason) as refused:
         run("--account", account_name, "--provider", "anthropic")
@@ -72,10 +83,19 @@ def test_it_refuses_with_a_reason(text, account_name, reason, account, type_in):
     assert not ProviderKey.objects.exists()
 
 
-def test_it_refuses_a_second_key(anthropic_key, type_in):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("owner@example.com", "Owner has a key for Anthropic already"),
+        ("acme", "Acme has a key for Anthropic already"),
+    ],
+)
+def test_it_refuses_a_second_key(name, reason, account, organization, type_in):
+    type_in(ANTHROPIC_SECRET)
+    run("--account", name, "--provider", "anthropic")
     type_in("sk-ant-api03-another-0123456789abcdefgh")
-    with pytest.raises(CommandError, match="has a key for Anthropic already"):
-        run("--account", "owner@example.com", "--provider", "anthropic")
+    with pytest.raises(CommandError, match=reason):
+        run("--account", name, "--provider", "anthropic")
 
 
 def test_it_knows_only_providers_there_are(account, type_in):

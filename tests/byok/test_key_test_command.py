@@ -45,6 +45,17 @@ def test_a_key_that_works_is_reported_and_audited(account):
     assert AuditEvent.objects.filter(account_id=account.pk, event="byok.key.tested").count() == 1
 
 
+def test_an_organizations_key_is_named_by_its_slug(owner, account, organization):
+    stored(account, FAILS)
+    stored(organization, WORKS)
+
+    assert run("acme").startswith("Anthropic accepted this key: ")
+
+    assert KeyTest.objects.get().key.account == organization
+    told = AuditEvent.objects.filter(event="byok.key.tested").values_list("account_id", "actor_id")
+    assert list(told) == [(organization.pk, None)]
+
+
 def test_a_key_that_fails_ends_the_command_with_the_reason(account):
     stored(account, FAILS)
 
@@ -59,10 +70,12 @@ def test_a_key_that_fails_ends_the_command_with_the_reason(account):
     [
         ("nobody@example.com", "anthropic", "no account 'nobody@example.com'"),
         ("no-such-org", "anthropic", "no account 'no-such-org'"),
-        ("owner@example.com", "openai", "has no openai key"),
+        ("owner@example.com", "openai", "Owner has no key for OpenAI"),
+        ("acme", "openai", "Acme has no key for OpenAI"),
+        ("Acme", "anthropic", "no account 'Acme': --account takes .* an organization's slug"),
     ],
 )
-def test_what_is_not_there_is_named(account, name, provider, says):
+def test_what_is_not_there_is_named(account, organization, name, provider, says):
     with pytest.raises(CommandError, match=says):
         run(name, provider)
 

@@ -75,7 +75,7 @@ def test_the_form_links_to_where_the_provider_issues_keys_and_makes_its_promise(
 
 def test_a_configured_provider_in_the_address_leads_to_its_key(owner_client, anthropic_key):
     page = owner_client.get(ADD, {"provider": "anthropic"})
-    assert "You have a key for this provider already" in text_of(page)
+    assert "You have added a key for Anthropic already." in text_of(page)
     assert 'name="secret"' not in page.content.decode()
 
 
@@ -194,17 +194,17 @@ def test_insisting_does_not_help_what_cannot_be_a_key(owner_client):
 def test_a_secret_saved_before_in_this_account_is_doubted(owner_client, anthropic_key):
     answer = post(owner_client, ANTHROPIC_SECRET, provider="openai")
     assert answer.status_code == 422
-    assert "You saved this key already in Anthropic." in text_of(answer)
+    assert "This key is saved already in Anthropic." in text_of(answer)
     assert post(owner_client, ANTHROPIC_SECRET, "openai", insist="on").status_code == 302
 
 
 def test_a_second_key_for_a_provider_is_refused_with_what_to_do(owner_client, anthropic_key):
     answer = post(owner_client, "sk-ant-api03-another-0123456789abcdefgh", htmx=True)
     assert answer.status_code == 422
-    assert "You have a key for Anthropic already. Update that one instead." in text_of(answer)
+    assert "You have added a key for Anthropic already. Update that one instead." in text_of(answer)
     answer = post(owner_client, "sk-ant-api03-another-0123456789abcdefgh")
     assert answer.status_code == 422
-    assert "You have a key for this provider already. Update that one" in text_of(answer)
+    assert "You have added a key for Anthropic already. Update that one" in text_of(answer)
     assert ProviderKey.objects.get().secret.unseal() == Secret(ANTHROPIC_SECRET)
 
 

@@ -97,7 +97,9 @@ def test_the_switch_turns_a_key_off_and_on_and_says_what_that_means(
 ):
     url = address("enabled", anthropic_key)
     answer = owner_client.post(url, {"enabled": "false"}, follow=True)
-    assert "The Anthropic key is off: no call uses it until you switch it on." in text_of(answer)
+    assert "The Anthropic key is off: no call uses it until it is switched on again." in text_of(
+        answer
+    )
     assert not ProviderKey.objects.get().enabled
     answer = owner_client.post(url, {"enabled": "true"}, follow=True)
     assert "The Anthropic key is on: calls it can serve use it again." in text_of(answer)
@@ -189,7 +191,7 @@ def test_the_delete_dialog_names_the_models_that_no_key_serves_any_more(
     owner_client, anthropic_key
 ):
     page = text_of(owner_client.get(address("delete", anthropic_key)))
-    assert "No longer served by any key of yours" in page
+    assert "Served by no other key" in page
     assert "Calls for these models will fail until you add a key that can serve them." in page
     assert "anthropic/claude-haiku-4.5" in page
     assert "Still served" not in page

@@ -63,8 +63,8 @@ def test_rows_stand_in_the_order_of_their_providers_names(owner, account, owner_
             },
             "Cooling down Rate limited",
         ),
-        ({"health": Health.WORKS, "last_used_at": timezone.now()}, "Works Used just now"),
-        ({"last_used_at": timezone.now()}, "Not tested Used just now"),
+        ({"health": Health.WORKS, "last_used_at": timezone.now}, "Works Used just now"),
+        ({"last_used_at": timezone.now}, "Not tested Used just now"),
         ({"remind_on": timezone.now().date()}, "Due for replacement"),
         ({"provider": "long-gone"}, "Not supported Provider no longer supported"),
         ({"secret": None}, "Unreadable Enter it again"),
@@ -76,7 +76,8 @@ def test_a_row_says_how_its_key_is_doing(
     if "secret" in state:
         settings.MEGABRAIN_VAULT_KEYS = "other:" + "MTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3BxcnN0dXY="
     else:
-        ProviderKey.objects.update(**state)
+        now = {field: value() if callable(value) else value for field, value in state.items()}
+        ProviderKey.objects.update(**now)
     assert words in text_of(owner_client.get(keys_url))
 
 

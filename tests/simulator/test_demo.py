@@ -118,7 +118,12 @@ def signs_in(demo: Demo) -> bool:
             timeout=20,
         )
         dashboard = browser.get(demo.address + "/dashboard/", timeout=20)
-        return dashboard.url.endswith("/dashboard/") and "Simulator mode" in dashboard.text
+        team = browser.get(demo.address + "/orgs/demo-team/byok/", timeout=20)
+        return (
+            dashboard.url.endswith("/dashboard/")
+            and "Simulator mode" in dashboard.text
+            and "Use the OpenAI key" in team.text
+        )
 
 
 def test_the_demo_prints_what_works_and_starts_again_where_it_stopped(tmp_path: Path):

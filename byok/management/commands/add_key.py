@@ -2,35 +2,29 @@
 
 import getpass
 import sys
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from byok.actions import KeyAlreadyExists, add_key
+from byok.actions import AccountGone, KeyAlreadyExists, add_key
+from byok.management.accounts import account_named, add_account_option
 from byok.providers import PROVIDERS
 from byok.providers.base import Provider, UnusableSecret
 from byok.vault import Secret
-from orgs.models import Account
 from orgs.origin import Origin
 
 
 class Command(BaseCommand):
     help = "Stores a provider key, read from standard input: add_key … < file, or typed unseen."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--account", required=True, help="A user's e-mail, an organization's slug, or platform."
-        )
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_account_option(parser)
         parser.add_argument("--provider", required=True, choices=PROVIDERS)
 
     # Any: the options as argparse read them.
     def handle(self, *args: Any, **options: Any) -> None:
         provider = PROVIDERS[options["provider"]]
-        try:
-            account = Account.objects.named(options["account"])
-        except Account.DoesNotExist:
-            raise CommandError(f"There is no account {options['account']!r}.") from None
+        account = account_named(options["account"])
         secret = secret_from_input(provider)
         for doubt in provider.warnings(secret.reveal()):
             self.stderr.write(f"Warning: {doubt}")
@@ -44,6 +38,8 @@ class Command(BaseCommand):
             )
         except KeyAlreadyExists:
             raise CommandError(f"{account} has a key for {provider.name} already.") from None
+        except AccountGone:
+            raise CommandError(f"{account} was deleted meanwhile.") from None
         self.stdout.write(f"Stored the {provider.name} key of {account} as {key.pk}.")
 
 

@@ -1,26 +1,23 @@
 """`test_key`: try a stored provider key now, without waiting for a worker, and say what came."""
 
 import time
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from byok.actions import TooManyTests, request_test
+from byok.actions import KeyGone, TooManyTests, request_test
 from byok.key_tests import RUN_LIMIT, perform
+from byok.management.accounts import account_named, add_account_option
 from byok.models import KeyTest, ProviderKey
-from byok.providers import PROVIDERS
-from orgs.models import Account
+from byok.providers import PROVIDERS, name_of
 from orgs.origin import Origin
 
 
 class Command(BaseCommand):
     help = __doc__ or ""
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--account", required=True, help="A user's e-mail, an organization's slug, or platform."
-        )
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_account_option(parser)
         parser.add_argument("--provider", required=True, choices=PROVIDERS)
 
     # Any: the options as argparse read them.
@@ -30,6 +27,8 @@ class Command(BaseCommand):
             test = request_test(actor=None, key=key, origin=Origin.command("test_key"))
         except TooManyTests as error:
             raise CommandError(str(error)) from None
+        except KeyGone:
+            raise CommandError("The key was deleted meanwhile.") from None
         perform(test.pk)
         finished = awaited(test)
         if finished.state != KeyTest.State.PASSED:
@@ -38,13 +37,11 @@ class Command(BaseCommand):
 
 
 def stored_key(account_name: str, provider: str) -> ProviderKey:
-    try:
-        account = Account.objects.named(account_name)
-        return ProviderKey.objects.for_account(account).get(provider=provider)
-    except Account.DoesNotExist:
-        raise CommandError(f"There is no account {account_name!r}.") from None
-    except ProviderKey.DoesNotExist:
-        raise CommandError(f"{account_name} has no {provider} key.") from None
+    account = account_named(account_name)
+    key = ProviderKey.objects.for_account(account).filter(provider=provider).first()
+    if key is None:
+        raise CommandError(f"{account} has no key for {name_of(provider)}. `add_key` stores one.")
+    return key
 
 
 def awaited(test: KeyTest) -> KeyTest:

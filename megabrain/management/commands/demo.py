@@ -14,7 +14,7 @@ from byok.actions import KeyAlreadyExists, add_key
 from byok.vault import Secret
 from megabrain import launch
 from megabrain.simulator.providers import sample_keys, upstream_urls
-from orgs.actions import create_token, create_user
+from orgs.actions import SlugTaken, create_organization, create_token, create_user
 from orgs.models import ApiToken, User
 from orgs.origin import Origin
 from orgs.tokens import digest
@@ -53,7 +53,8 @@ class Credentials:
 class Command(BaseCommand):
     help = (
         "Prepares MEGABRAIN_HOME and runs simulator, site, gateway and worker until Ctrl-C. "
-        "Makes a demo account with a provider key and an API token, and says how to use them."
+        "Makes a demo account with a provider key, an API token and an organization, and says how "
+        "to use them."
     )
     requires_migrations_checks = False
 
@@ -112,6 +113,7 @@ def demo_account() -> Credentials:
         add_key(actor=user, account=user.account, provider=PROVIDER, secret=secret, origin=ORIGIN)
     except KeyAlreadyExists:
         pass  # From an earlier run. What has been done with it since stays as it is.
+    demo_team(user)
     usable = ApiToken.objects.for_account(user.account).usable()
     if not usable.filter(digest=digest(credentials.token)).exists():
         _, credentials.token = create_token(
@@ -119,6 +121,17 @@ def demo_account() -> Credentials:
         )
     _store(credentials)
     return credentials
+
+
+def demo_team(user: User) -> None:
+    """An organization with a key of its own, so that both kinds of account can be looked at."""
+    name, slug = "Demo team", "demo-team"
+    try:
+        team = create_organization(actor=user, owner=user, name=name, slug=slug, origin=ORIGIN)
+    except SlugTaken:
+        return  # From an earlier run, as above.
+    secret = Secret(sample_keys()["openai"])
+    add_key(actor=user, account=team, provider="openai", secret=secret, origin=ORIGIN)
 
 
 def announcement(address: str, credentials: Credentials) -> str:
