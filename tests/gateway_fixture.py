@@ -164,13 +164,19 @@ def key(owner: User, account: Account) -> AddKey:
 
 @pytest.fixture
 def make_agent(gateway: RunningGateway, owner: User) -> Iterator[MakeAgent]:
-    """Makes an agent with a token of its own for a user's personal account."""
+    """Makes an agent with a token of its own, for a user's personal account if for no other."""
     made: list[Agent] = []
 
     def make(user: User | None = None, **options: Any) -> Agent:
         user = user or owner
         record, token = create_token(
-            actor=user, account=user.account, name="Agent", origin=Origin(), **options
+            **{
+                "actor": user,
+                "account": user.account,
+                "name": "Agent",
+                "origin": Origin(),
+                **options,
+            }
         )
         agent = Agent(gateway=gateway, record=record, token=token, session=requests.Session())
         agent.session.headers["authorization"] = f"Bearer {token}"

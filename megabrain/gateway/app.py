@@ -39,12 +39,12 @@ class Gateway:
     """One process's gateway. It works between `start` and `stop`, on one event loop."""
 
     snapshot: Snapshot
+    limits: Limits
     upstream: Upstream
     settlement: Settlement
     health: KeyHealth
 
     def __init__(self) -> None:
-        self.limits = Limits()
         self.bodies = Bodies()
         self.cooling = Cooling()
         self.model_lists = ModelLists()
@@ -60,6 +60,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.draining = False
         self.snapshot = Snapshot(loop)
+        self.limits = Limits(settings.REDIS_URL)
         self.settlement = Settlement()
         self.health = KeyHealth(self.cooling, self.settlement.see)
         self.upstream = await Upstream().__aenter__()
@@ -117,6 +118,7 @@ class Gateway:
                 break
             await asyncio.sleep(0.02)
         await self.upstream.__aexit__(None, None, None)
+        await self.limits.close()
         await asyncio.to_thread(self.settlement.close)
         await asyncio.to_thread(self.snapshot.close)
 

@@ -8,6 +8,7 @@ import msgspec
 from byok.providers.base import Endpoint, Failure, Outcome
 from byok.vault import Secret
 from megabrain.gateway.errors import Code, Problem, Words
+from megabrain.gateway.keyholder import Keyholder
 from megabrain.gateway.masking import presentable
 from megabrain.gateway.routing import Candidate
 
@@ -146,7 +147,7 @@ def broken(candidate: Candidate, why: str) -> Problem:
     return Problem(Code.UPSTREAM_UNAVAILABLE, f"{name} {why}.", status=502)
 
 
-def all_failed(failures: Iterable[Failed], model: str, page: str) -> Problem:
+def all_failed(failures: Iterable[Failed], model: str, holder: Keyholder) -> Problem:
     """The one error for a call that every key failed. The balance is not charged for it."""
     failures = list(failures)
     worst = min(failures, key=lambda failed: _RANK.index(failed.outcome))
@@ -169,7 +170,7 @@ def all_failed(failures: Iterable[Failed], model: str, page: str) -> Problem:
     elif code is Code.MODEL_NOT_FOUND:
         message = f"model: {model} could not be used. {message}"
     else:
-        message += f" Your keys are managed at {page}."
+        message += f" {holder.advise('check the keys')}"
     return Problem(
         code,
         message,

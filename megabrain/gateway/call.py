@@ -8,10 +8,11 @@ from time import perf_counter
 from uuid import UUID
 
 from byok.providers.base import Endpoint
+from megabrain.gateway.callers import Caller, Organization
 from megabrain.gateway.errors import Problem
 from megabrain.gateway.metering import Usage
 from megabrain.gateway.routing import Candidate
-from megabrain.gateway.snapshot import Caller, Model
+from megabrain.gateway.snapshot import Model
 
 CLIENT_CLOSED = "client_closed"
 #: nginx's word for a caller who left before there was a status.
@@ -46,6 +47,8 @@ class Call:
     #: Seconds that the request took to arrive, which are its sender's.
     reading: float = 0.0
     caller: Caller | None = None
+    #: Known as soon as the token is, for replies to calls that nobody makes a record of.
+    organization: Organization | None = None
     asked: str = ""
     model: Model | None = None
     streamed: bool = False
@@ -82,6 +85,8 @@ class Call:
             (b"x-megabrain-attempts", b"%d" % len(self.attempts)),
             (b"x-megabrain-overhead-ms", b"%.1f" % (self.overhead * 1000)),
         ]
+        if self.organization is not None:
+            found.append((b"x-megabrain-organization", self.organization.slug.encode()))
         if self.model is not None:
             found.append((b"x-megabrain-model", self.model.id.encode()))
         if self.attempts:

@@ -17,6 +17,7 @@ class Code(StrEnum):
     """What went wrong. The documentation has an entry for each."""
 
     INVALID_API_KEY = "invalid_api_key"
+    ORGANIZATION_NOT_FOUND = "organization_not_found"
     MODEL_NOT_ALLOWED = "model_not_allowed"
     MODEL_NOT_FOUND = "model_not_found"
     BYOK_KEY_REQUIRED = "byok_key_required"
@@ -53,6 +54,7 @@ def _same(status: int, *, retry: bool = False) -> Manner:
 
 MANNERS: Mapping[Code, Manner] = {
     Code.INVALID_API_KEY: _same(401),
+    Code.ORGANIZATION_NOT_FOUND: Manner(404, 400, 404),
     Code.MODEL_NOT_ALLOWED: Manner(403, 400, 403),
     Code.MODEL_NOT_FOUND: Manner(404, 400, 404),
     Code.BYOK_KEY_REQUIRED: Manner(404, 400, 404),

@@ -1,50 +1,72 @@
 """How much one token, and one account, may ask for: requests a minute and calls at a time.
 
-Counted in this process. The minute is a sliding one, estimated from the counts of this clock
-minute and the last, so that nobody gets twice the limit around the turn of a minute.
+These limits are the installation's, and counted in this process. What tokens and organizations
+allow besides is counted by `allowances`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
 from django.conf import settings
 
+from megabrain.gateway.allowances import Allowances
+from megabrain.gateway.callers import Caller
 from megabrain.gateway.errors import Code, Problem
-from megabrain.gateway.snapshot import Caller
+from megabrain.gateway.minute import Minute, now_and_fraction, too_many
 
 #: An account may do so many times what one of its tokens may.
 TOKENS_AT_FULL_USE = 10
 
 
 @dataclass(slots=True)
-class Meter:
+class Meter(Minute):
     """What one token or account is doing."""
 
-    minute: int = 0
-    count: int = 0
-    before: int = 0
     running: int = 0
-
-    def turn(self, minute: int) -> None:
-        if minute != self.minute:
-            self.before = self.count if minute == self.minute + 1 else 0
-            self.minute, self.count = minute, 0
 
 
 class Limits:
     """The meters of all callers of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis_url: str = "") -> None:
         self._meters: dict[UUID, Meter] = {}
         self._swept = 0
+        self._allowances = Allowances(redis_url)
 
-    def enter(self, caller: Caller) -> None:
+    async def enter(self, caller: Caller) -> None:
         """Count a request that now begins; `leave` must follow. Raises Problem."""
-        now = monotonic()
-        minute, fraction = int(now // 60), now % 60 / 60
+        self._enter(caller)
+        if caller.limits:
+            try:
+                await self._allowances.take(caller.limits)
+            except BaseException:
+                # It never began, so that one member's eagerness is not at the others' expense.
+                for meter in self._meters_of(caller):
+                    meter.count = max(0, meter.count - 1)
+                self.leave(caller)
+                raise
+
+    @asynccontextmanager
+    async def within(self, caller: Caller) -> AsyncIterator[None]:
+        """Count a request for as long as it runs. Raises Problem."""
+        await self.enter(caller)
+        try:
+            yield
+        finally:
+            self.leave(caller)
+
+    def leave(self, caller: Caller) -> None:
+        for meter in self._meters_of(caller):
+            meter.running -= 1
+
+    async def close(self) -> None:
+        await self._allowances.close()
+
+    def _enter(self, caller: Caller) -> None:
+        minute, fraction = now_and_fraction(monotonic())
         if minute != self._swept:
             self._sweep(minute)
         token = self._meter(caller.token_id, minute)
@@ -59,24 +81,14 @@ class Limits:
             meter.count += 1
             meter.running += 1
 
-    @contextmanager
-    def within(self, caller: Caller) -> Iterator[None]:
-        """Count a request for as long as it runs. Raises Problem."""
-        self.enter(caller)
-        try:
-            yield
-        finally:
-            self.leave(caller)
-
-    def leave(self, caller: Caller) -> None:
-        self._meters[caller.token_id].running -= 1
-        self._meters[caller.account_id].running -= 1
+    def _meters_of(self, caller: Caller) -> tuple[Meter, Meter]:
+        return self._meters[caller.token_id], self._meters[caller.account_id]
 
     def _meter(self, id: UUID, minute: int) -> Meter:  # noqa: A002 -- "id" is the word for it.
         meter = self._meters.get(id)
         if meter is None:
             meter = self._meters[id] = Meter(minute)
-        elif meter.minute != minute:
+        elif meter.number != minute:
             meter.turn(minute)
         return meter
 
@@ -86,7 +98,7 @@ class Limits:
         gone = [
             id_
             for id_, meter in self._meters.items()
-            if not meter.running and meter.minute < minute - 1
+            if not meter.running and meter.number < minute - 1
         ]
         for id_ in gone:
             del self._meters[id_]
@@ -103,16 +115,6 @@ def _check_running(meter: Meter, limit: int, whose: str) -> None:
 
 
 def _check_minute(meter: Meter, fraction: float, limit: int, whose: str) -> None:
-    recent = meter.count + meter.before * (1 - fraction)
-    if recent < limit:
-        return
-    if meter.count >= limit:
-        # Not in this minute any more; in the next, when enough of this one has slid out of sight.
-        wait = 60 * (1 - fraction + max(0.0, 1 - limit / (meter.count + 1)))
-    else:
-        wait = 60 * (recent - limit + 1) / meter.before
-    raise Problem(
-        Code.RATE_LIMIT_EXCEEDED,
-        f"This {whose} may make {limit} requests a minute. Try again in {max(1, round(wait))} s.",
-        retry_after=wait,
-    )
+    wait = meter.wait(limit, fraction)
+    if wait:
+        raise too_many(f"This {whose} may make", limit, wait)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from billing.prices import price_in_force
-from megabrain.gateway.snapshot import Caller, Catalogue, Key, Model
+from megabrain.gateway.callers import Caller
+from megabrain.gateway.snapshot import Catalogue, Key, Model
 
 MAX_LISTS = 256
 ANTHROPIC_PAGE = 20

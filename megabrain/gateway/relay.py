@@ -31,6 +31,7 @@ from megabrain.gateway.dialects import Dialect
 from megabrain.gateway.dialects.base import Ask, Events
 from megabrain.gateway.errors import Code, Problem, internal_error
 from megabrain.gateway.key_health import KeyHealth
+from megabrain.gateway.keyholder import keyholder
 from megabrain.gateway.metering import BYTES_PER_TOKEN, estimate
 from megabrain.gateway.reply import Headers, Reply
 from megabrain.gateway.routing import Candidate, Route
@@ -82,11 +83,8 @@ class Relay:
         self._settle = settle
         self._events: Events = dialect.events(ask)
         self._silences = 0
-        self._page = ""
 
-    async def run(self, route: Route, watch: Watch, page: str) -> None:
-        """`page` is where the caller manages the keys."""
-        self._page = page
+    async def run(self, route: Route, watch: Watch) -> None:
         failures: list[Failed] = []
         try:
             waiting, twice = deque(route.candidates), set[UUID]()
@@ -109,7 +107,7 @@ class Relay:
                 if failed.again and candidate.key.id not in twice:
                     twice.add(candidate.key.id)
                     waiting.appendleft(candidate)
-            await self._refuse(all_failed(failures, route.model.id, page), watch)
+            await self._refuse(self._all_failed(failures, route.model.id), watch)
         except Interrupted as interrupted:
             await self._cut_off(interrupted, watch)
         except asyncio.CancelledError:
@@ -365,7 +363,11 @@ class Relay:
         self._health.failed(failed, self._call.model)
         if failed.refusal is not None:
             return failed.refusal
-        return all_failed([failed], self._call.asked, self._page)
+        return self._all_failed([failed], self._call.asked)
+
+    def _all_failed(self, failures: list[Failed], model: str) -> Problem:
+        assert self._call.caller is not None
+        return all_failed(failures, model, keyholder(self._call.caller))
 
     # Ends ------------------------------------------------------------------------------------
 

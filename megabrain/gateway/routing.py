@@ -13,9 +13,14 @@ from byok.models import ProviderKey
 from byok.models.keys import COOLING
 from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Endpoint, Provider
+from megabrain.gateway.callers import Caller, Organization
 from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.errors import Code, Problem
-from megabrain.gateway.snapshot import Caller, Catalogue, Key, Model, Offer
+from megabrain.gateway.keyholder import Keyholder, settings_page
+from megabrain.gateway.snapshot import Catalogue, Key, Model, Offer
+
+#: How many models a message names.
+SOME = 5
 
 _Health = ProviderKey.Health
 
@@ -53,12 +58,21 @@ def find_model(catalogue: Catalogue, caller: Caller, name: str) -> Model:
     if model is None:
         raise unknown_model(catalogue, name)
     if caller.allowed_models is not None and model.id not in caller.allowed_models:
-        raise Problem(
-            Code.MODEL_NOT_ALLOWED,
-            f"This API token may not use {model.id}. Use one of its models, or another token.",
-            param="model",
-        )
+        raise _not_allowed(model.id, caller.organization)
     return model
+
+
+def _not_allowed(model: str, organization: Organization | None) -> Problem:
+    """Where both forbid it, the organization is named: no other token would help."""
+    allowed = organization.allowed_models if organization else None
+    if organization is None or allowed is None or model in allowed:
+        message = f"This API token may not use {model}. Use one of its models, or another token."
+    else:
+        message = (
+            f"The organization {organization.name} allows only {_listed(allowed)}, and not "
+            f"{model}; its owners decide at {settings_page(organization)}."
+        )
+    return Problem(Code.MODEL_NOT_ALLOWED, message, param="model")
 
 
 def unknown_model(catalogue: Catalogue, name: str) -> Problem:
@@ -136,7 +150,7 @@ def _rank(key: Key, model: str, cooling: Cooling, now: datetime) -> int:
     return 1 if cools else 0
 
 
-def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
+def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem:
     """Why no key of the account can serve the request, and what to do about it."""
     reasons = {skip: key for key, skip in reversed(found.skipped)}
     model = found.model
@@ -152,27 +166,28 @@ def no_candidate(found: Route, endpoint: Endpoint, page: str) -> Problem:
             if offer.provider == key.provider
             for served in offer.endpoints
         }
-        with_keys = f"With your provider keys {model.id} is served"
+        with_keys = f"With {holder.whose} provider keys {model.id} is served"
         return _elsewhere(model.id, with_keys, served, endpoint)
     if Skip.UNSEALABLE in reasons:
         key = reasons[Skip.UNSEALABLE]
         return Problem(
             Code.BYOK_KEY_REQUIRED,
             f"The stored {name_of(key.provider)} key {key.shown} can no longer be opened, so it "
-            f"cannot serve {model.id}. Enter it again at {page}.",
+            f"cannot serve {model.id}. {holder.advise('enter it again')}",
         )
     names = " or ".join(name_of(offer.provider) for offer in model.offers)
     if Skip.DISABLED in reasons:
         key = reasons[Skip.DISABLED]
         return Problem(
             Code.BYOK_KEY_REQUIRED,
-            f"{model.id} needs a provider key, and your {name_of(key.provider)} key {key.shown} is "
-            f"disabled. Enable it, or add a key of {names}, at {page}.",
+            f"{model.id} needs a provider key, and {holder.whose} {name_of(key.provider)} key "
+            f"{key.shown} is disabled. {holder.advise(f'enable it, or add a key of {names}')}",
         )
-    return Problem(
-        Code.BYOK_KEY_REQUIRED,
-        f"{model.id} needs a provider key of your own: add one of {names} at {page}.",
-    )
+    if holder.organization is None:
+        needed = f"{model.id} needs a provider key of your own."
+    else:
+        needed = f"{holder.organization.name} has no enabled provider key that serves {model.id}."
+    return Problem(Code.BYOK_KEY_REQUIRED, f"{needed} {holder.advise(f'add one of {names}')}")
 
 
 def _elsewhere(model: str, subject: str, served: set[Endpoint], asked: Endpoint) -> Problem:
@@ -185,6 +200,15 @@ def _elsewhere(model: str, subject: str, served: set[Endpoint], asked: Endpoint)
             "Send the request there, or choose another model."
         )
     return Problem(Code.ENDPOINT_NOT_SUPPORTED, message)
+
+
+def _listed(ids: Iterable[str]) -> str:
+    """Some of them, so that a long list does not hide what else the message says."""
+    names = sorted(ids)
+    more = len(names) - SOME
+    if more > 1:
+        names = [*names[:SOME], f"{more} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:]))) or "no model"
 
 
 def _places(endpoints: set[Endpoint]) -> str:

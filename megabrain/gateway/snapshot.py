@@ -27,14 +27,14 @@ from byok.models import CatalogModel, Offering, Price, ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Endpoint
 from byok.vault.errors import Reason
+from megabrain.gateway.callers import Grant, load_grant
 from orgs import changes
-from orgs.models import ApiToken
 
 FRESH_SECONDS = 5.0
 #: An entry in use is loaded again before it expires, so that no request has to wait for it.
 REFRESH_SECONDS = 3.0
 THREADS = 4
-MAX_CALLERS = 50_000
+MAX_TOKENS = 50_000
 MAX_STRANGERS = 10_000
 MAX_ACCOUNTS = 50_000
 
@@ -46,17 +46,6 @@ V = TypeVar("V")
 
 class SnapshotUnavailable(Exception):
     """The database cannot be asked, and what is remembered of it is too old."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose request it is. `allowed_models` None means all."""
-
-    token_id: UUID
-    user_id: UUID
-    account_id: UUID
-    allowed_models: frozenset[str] | None
-    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +139,13 @@ class Cache(Generic[K, V]):
         # Shielded: others may wait for the same, whatever becomes of this request.
         return await asyncio.shield(self._loading.get(key) or self._begin(key))
 
-    def forget(self, key: K) -> None:
-        """The value has changed. One being loaded just now may be the old one: it is not kept."""
-        self._entries.pop(key, None)
+    def forget(self, key: K) -> bool:
+        """The value has changed. One being loaded just now may be the old one: it is not kept.
+
+        Says whether there was one to forget.
+        """
         self._loading.pop(key, None)
+        return self._entries.pop(key, None) is not None
 
     def clear(self) -> None:
         self._entries.clear()
@@ -199,27 +191,27 @@ class Snapshot:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshot")
-        self.callers: Cache[str, Caller | None] = Cache(load_caller, self._pool, MAX_CALLERS)
+        self.grants: Cache[str, Grant | None] = Cache(load_grant, self._pool, MAX_TOKENS)
         # Unknown tokens have a memory of their own, or trying many would push out the known.
         self.strangers: OrderedDict[str, float] = OrderedDict()
         self.keys: Cache[UUID, tuple[Key, ...]] = Cache(load_keys, self._pool, MAX_ACCOUNTS)
         self.catalogue: Cache[None, Catalogue] = Cache(load_catalogue, self._pool, 1)
         self._unsubscribe = changes.subscribe(self._changed)
 
-    async def caller(self, digest: str) -> Caller | None:
-        """Who has the token of this digest, or None for nobody."""
+    async def grant(self, digest: str) -> Grant | None:
+        """What the token of this digest opens, or None if it is nobody's."""
         refused = self.strangers.get(digest)
         if refused is not None and monotonic() - refused < FRESH_SECONDS:
             return None
         since = monotonic()
-        caller = await self.callers.get(digest)
-        if caller is None:
-            self.callers.forget(digest)
+        grant = await self.grants.get(digest)
+        # One that was forgotten while it was loaded may be somebody by now.
+        if grant is None and self.grants.forget(digest):
             self.strangers[digest] = since
             self.strangers.move_to_end(digest)
             if len(self.strangers) > MAX_STRANGERS:
                 self.strangers.popitem(last=False)
-        return caller
+        return grant
 
     async def run(self, work: Callable[..., V], *arguments: Any) -> V:  # Any: the work's own.
         """Run `work`, which may use the database, in a thread. Raises SnapshotUnavailable."""
@@ -248,20 +240,22 @@ class Snapshot:
             self._loop.call_soon_threadsafe(self._forget, kind, changed)
 
     def _forget(self, kind: str, changed: str) -> None:
+        # A token, or its user, may have been tried before it was announced here.
+        self.strangers.clear()
         if kind == "catalogue":
             # Also said when word may have been missed, so that nothing is certain any more.
             self.catalogue.clear()
             self.keys.clear()
-            self.callers.clear()
-            self.strangers.clear()
+            self.grants.clear()
         elif kind == "token":
-            # A new token may have been tried before it was announced here.
-            self.strangers.clear()
-            self.callers.drop(lambda caller: caller is None or str(caller.token_id) == changed)
+            self.grants.drop(lambda grant: grant is None or str(grant.own.token_id) == changed)
         else:
             with suppress(ValueError):  # Whatever it names, it is no account.
-                self.keys.forget(UUID(changed))
-            self.callers.drop(lambda caller: caller is None or str(caller.account_id) == changed)
+                self._forget_account(UUID(changed))
+
+    def _forget_account(self, id_: UUID) -> None:
+        self.keys.forget(id_)
+        self.grants.drop(lambda grant: grant is None or id_ in grant.accounts)
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
@@ -280,20 +274,6 @@ def _with_database(work: Callable[..., V], *arguments: Any) -> V:  # Any: the wo
 
 
 # Loading, in threads ---------------------------------------------------------------------------
-
-
-def load_caller(digest: str) -> Caller | None:
-    token = ApiToken.objects.usable().filter(digest=digest).first()
-    if token is None:
-        return None
-    allowed = token.allowed_models
-    return Caller(
-        token_id=token.pk,
-        user_id=token.user_id,
-        account_id=token.account_id,
-        allowed_models=None if allowed is None else frozenset(allowed),
-        expires_at=token.expires_at,
-    )
 
 
 def load_keys(account_id: UUID) -> tuple[Key, ...]:

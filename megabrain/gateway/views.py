@@ -3,24 +3,23 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
 import structlog
-from django.conf import settings
-from django.urls import reverse
 
 from billing.models import UsageRecord
 from byok.providers.base import Endpoint
 from megabrain.gateway import model_list
 from megabrain.gateway.auth import authenticate
 from megabrain.gateway.call import CLIENT_CLOSED, CLIENT_CLOSED_STATUS, Call
+from megabrain.gateway.callers import Caller
 from megabrain.gateway.dialects import DIALECTS, Dialect
 from megabrain.gateway.dialects.base import Ask, Unreadable
 from megabrain.gateway.errors import Code, Problem, internal_error
+from megabrain.gateway.keyholder import keyholder
 from megabrain.gateway.relay import Relay
 from megabrain.gateway.reply import ASKED_AGAIN, Reply
 from megabrain.gateway.request import ClientGone, Request
@@ -32,8 +31,9 @@ from megabrain.gateway.routing import (
     unknown_model,
     usable_now,
 )
-from megabrain.gateway.snapshot import FRESH_SECONDS, Caller, SnapshotUnavailable
+from megabrain.gateway.snapshot import FRESH_SECONDS, SnapshotUnavailable
 from megabrain.gateway.watch import Watch
+from orgs.permissions import Permission
 
 if TYPE_CHECKING:
     from megabrain.gateway.app import Gateway
@@ -52,9 +52,9 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
     dialect = DIALECTS[endpoint]
     reply = Reply(request.send, call)
     try:
-        caller = await authenticate(request.headers, gateway.snapshot)
+        caller = await _caller(gateway, request, call)
         # Before the body is read, so that a flood is refused at the price of its headers.
-        gateway.limits.enter(caller)
+        await gateway.limits.enter(caller)
         call.caller = caller
         try:
             with gateway.watch(request.receive, reply) as watch:
@@ -72,13 +72,20 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
         gateway.settlement.record(call)
 
 
+async def _caller(gateway: "Gateway", request: Request, call: Call) -> Caller:
+    """Who calls; every reply from here on says for which organization, if for any."""
+    caller = await authenticate(request.headers, gateway.snapshot)
+    call.organization = caller.organization
+    return caller
+
+
 async def _read_body(gateway: "Gateway", request: Request, call: Call, watch: Watch) -> bytes:
     before = perf_counter()
     body = await request.body(gateway.bodies, watch)
     call.reading = perf_counter() - before
     if call.reading >= FRESH_SECONDS:
         # The token may have been revoked while its request trickled in.
-        call.caller = await authenticate(request.headers, gateway.snapshot)
+        call.caller = await _caller(gateway, request, call)
     return body
 
 
@@ -93,12 +100,15 @@ async def _relay(
     call.model = find_model(catalogue, call.caller, ask.model)
     found = route(call.model, keys, call.endpoint, gateway.cooling, datetime.now(UTC))
     if not found.candidates:
-        raise no_candidate(found, call.endpoint, keys_page())
+        raise no_candidate(found, call.endpoint, keyholder(call.caller))
     account_id = call.caller.account_id
 
     async def still(candidate: Candidate) -> Candidate | None:
-        with suppress(SnapshotUnavailable):
-            return usable_now(candidate, await gateway.snapshot.keys.get(account_id))
+        with suppress(SnapshotUnavailable, Problem):
+            # Nor does whoever has left the account meanwhile call with its keys again.
+            caller = await authenticate(call.headers, gateway.snapshot)
+            if caller.account_id == account_id:
+                return usable_now(candidate, await gateway.snapshot.keys.get(account_id))
         return None
 
     relay = Relay(
@@ -112,7 +122,7 @@ async def _relay(
         settle=gateway.settlement.record,
     )
     watch.attend(relay.silence)
-    await relay.run(found, watch, keys_page())
+    await relay.run(found, watch)
 
 
 def _read(dialect: Dialect, body: bytes) -> Ask:
@@ -122,17 +132,6 @@ def _read(dialect: Dialect, body: bytes) -> Ask:
         raise Problem(Code.INVALID_REQUEST, str(error), param=error.field) from None
 
 
-def keys_page() -> str:
-    """Where people manage their provider keys."""
-    return f"{settings.MEGABRAIN_BASE_URL}{_keys_path()}"
-
-
-@cache
-def _keys_path() -> str:
-    """Looked up once: with every call it would take longer than routing."""
-    return reverse("byok:keys")
-
-
 # Looking things up ------------------------------------------------------------------------------
 
 
@@ -140,8 +139,8 @@ async def models(gateway: "Gateway", request: Request) -> None:
     """GET /v1/models: OpenAI's list, or Anthropic's for whoever says which version of it."""
     call, reply, dialect = _look_up(request)
     try:
-        caller = await authenticate(request.headers, gateway.snapshot)
-        with gateway.limits.within(caller):
+        caller = await _caller(gateway, request, call)
+        async with gateway.limits.within(caller):
             listing = await _listing(gateway, caller)
         if "anthropic-version" in request.headers:
             page = model_list.anthropic_page(listing, request.query)
@@ -153,7 +152,10 @@ async def models(gateway: "Gateway", request: Request) -> None:
             call.status = 200
             await reply.whole(200, page)
             return
-        headers = [(b"etag", listing.etag.encode()), (b"vary", b"anthropic-version")]
+        headers = [
+            (b"etag", listing.etag.encode()),
+            (b"vary", b"anthropic-version, x-megabrain-organization"),
+        ]
         if listing.etag in request.headers.get("if-none-match", ""):
             await reply.whole(304, b"", headers, kept=ASKED_AGAIN)
         else:
@@ -166,8 +168,8 @@ async def model(gateway: "Gateway", request: Request, name: str) -> None:
     """GET /v1/models/{id}, under any spelling that a call would accept."""
     call, reply, dialect = _look_up(request)
     try:
-        caller = await authenticate(request.headers, gateway.snapshot)
-        with gateway.limits.within(caller):
+        caller = await _caller(gateway, request, call)
+        async with gateway.limits.within(caller):
             catalogue = await gateway.snapshot.catalogue.get(None)
             found = find_model(catalogue, caller, name)
             entry = model_list.one(await _listing(gateway, caller), found.id)
@@ -179,36 +181,42 @@ async def model(gateway: "Gateway", request: Request, name: str) -> None:
 
 
 async def record(gateway: "Gateway", request: Request, request_id: str) -> None:
-    """GET /v1/requests/{id}: everything known of a call of the caller's account."""
+    """GET /v1/requests/{id}: everything known of a call of the caller's account.
+
+    Members of an organization find their own calls, those who see all its usage everybody's.
+    """
     call, reply, dialect = _look_up(request)
     try:
-        caller = await authenticate(request.headers, gateway.snapshot)
-        with gateway.limits.within(caller):
-            found = await _find_record(gateway, caller.account_id, request_id)
+        caller = await _caller(gateway, request, call)
+        async with gateway.limits.within(caller):
+            found = await _find_record(gateway, caller, request_id)
         if found is None:
-            raise Problem(Code.NOT_FOUND, "Your account has no request with this id.")
+            raise Problem(Code.NOT_FOUND, _no_record(caller))
         await reply.whole(200, _ENCODER.encode(found))
     except Exception as error:  # noqa: BLE001 -- as above.
         await _answer_error(error, reply, dialect, call)
 
 
 async def _find_record(
-    gateway: "Gateway", account_id: UUID, request_id: str
+    gateway: "Gateway", caller: Caller, request_id: str
 ) -> dict[str, object] | None:
     try:
         id_ = UUID(request_id)
     except ValueError:
         return None
-    found = await gateway.snapshot.run(_load_record, account_id, id_)
+    found = await gateway.snapshot.run(_load_record, caller, id_)
     if found is None:
         # Whoever asks at once may be quicker than the thread that writes.
         await gateway.settlement.written(1.0)
-        found = await gateway.snapshot.run(_load_record, account_id, id_)
+        found = await gateway.snapshot.run(_load_record, caller, id_)
     return found
 
 
-def _load_record(account_id: UUID, request_id: UUID) -> dict[str, object] | None:
-    row = UsageRecord.objects.filter(account_id=account_id, request_id=request_id).first()
+def _load_record(caller: Caller, request_id: UUID) -> dict[str, object] | None:
+    rows = UsageRecord.objects.filter(account_id=caller.account_id, request_id=request_id)
+    if Permission.SEE_ALL_USAGE not in caller.permissions:
+        rows = rows.filter(user_id=caller.user_id)
+    row = rows.first()
     if row is None:
         return None
     return {
@@ -239,6 +247,12 @@ def _load_record(account_id: UUID, request_id: UUID) -> dict[str, object] | None
         "overhead_ms": None if row.overhead_us is None else row.overhead_us / 1000,
         "client": row.client,
     }
+
+
+def _no_record(caller: Caller) -> str:
+    if caller.organization is None:
+        return "Your account has no request with this id."
+    return f"{caller.organization.name} has no request with this id that you may see."
 
 
 async def _listing(gateway: "Gateway", caller: Caller) -> model_list.Listing:

@@ -26,10 +26,21 @@ ERROR_CODES = [
         "under API tokens and create another: it cannot be shown again.",
     ),
     ErrorCode(
+        "organization_not_found",
+        "404; 400 for Responses",
+        "The header x-megabrain-organization names no organization that you are a member of, or "
+        "another one than that of the API token. Whether there is such an organization is not "
+        "said. The call is not made for your personal account instead.",
+        "Send the slug or id of one of your organizations, or leave the header out: a token made "
+        "for an organization needs none.",
+    ),
+    ErrorCode(
         "model_not_allowed",
         "403; 400 for Responses",
-        "This API token is limited to certain models, and the one you named is not among them.",
-        "Name a model the token allows, or create a token without that limit.",
+        "This API token, or your organization, allows certain models only, and the one you named "
+        "is not among them. The message says which of the two it was.",
+        "Name a model that both allow. A token without the limit is made under API tokens; what "
+        "an organization allows is up to its owners.",
     ),
     ErrorCode(
         "model_not_found",
@@ -42,7 +53,8 @@ ERROR_CODES = [
         "404; 400 for Responses",
         "None of your enabled provider keys serves this model.",
         "Add a key of one of the providers the message names, or switch one on, under "
-        "Account → Bring Your Own Key.",
+        "Account → Bring Your Own Key. In an organization only its own keys count, which its "
+        "owners and billing managers manage.",
     ),
     ErrorCode(
         "endpoint_not_supported",
@@ -91,8 +103,10 @@ ERROR_CODES = [
     ErrorCode(
         "rate_limit_exceeded",
         "429",
-        "This API token made more requests a minute, or at the same time, than MegaBrain allows.",
-        "Wait as long as retry-after says. Separate agents can use separate tokens.",
+        "There were more requests a minute, or at the same time, than MegaBrain, your "
+        "organization or the API token itself allows. The message says whose limit it was.",
+        "Wait as long as retry-after says. Separate agents can use separate tokens; what an "
+        "organization allows each member or token is up to its owners.",
     ),
     ErrorCode(
         "context_length_exceeded",
@@ -123,7 +137,7 @@ ERROR_CODES = [
     ErrorCode(
         "not_found",
         "404",
-        "There is nothing at this address, or no request with this id in your account.",
+        "There is nothing at this address, or no request with this id that is yours to see.",
         "Check the address: it ends in /v1, and your client appends the rest.",
     ),
     ErrorCode(

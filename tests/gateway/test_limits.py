@@ -12,7 +12,7 @@ import requests
 from tests.gateway.dialect import CHAT, DIALECTS, MESSAGES
 
 AT_A_TIME = "as many as it may at a time"
-A_MINUTE = "requests a minute"
+A_MINUTE = " a minute. Try again in "
 
 
 def refused(dialect, response, why: str, whose: str = "This API token") -> bool:

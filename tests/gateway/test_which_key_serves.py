@@ -105,7 +105,7 @@ def test_without_a_key_the_caller_is_told_which_to_add_and_where(
     code = error["details"]["error_code"] if endpoint.startswith(MESSAGES) else error["code"]
     assert (answer.status_code, code) == (status, "byok_key_required")
     page = f"{settings.MEGABRAIN_BASE_URL}/account/byok/"
-    assert f"add one of {names} at {page}" in error["message"]
+    assert f"Add one of {names} at {page}" in error["message"]
     assert answer.headers["x-should-retry"] == "false"
     row = usage_row(answer.headers["x-request-id"])
     assert (row.status, row.outcome, row.payer) == (status, "byok_key_required", "none")

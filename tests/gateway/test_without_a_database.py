@@ -13,9 +13,9 @@ from billing.models import UsageRecord
 from byok.models import ProviderKey
 from byok.providers.base import Endpoint
 from megabrain.gateway.call import Call
+from megabrain.gateway.callers import Caller
 from megabrain.gateway.metering import Usage
 from megabrain.gateway.settlement import Settlement
-from megabrain.gateway.snapshot import Caller
 from orgs.changes import announce
 from orgs.models import ApiToken
 from tests.gateway.dialect import CHAT, add_keys, post_all
@@ -84,7 +84,7 @@ def test_who_waits_for_a_record_keeps_nobody_from_being_served(agent, key):
 
 def test_a_call_that_cannot_be_written_down_costs_no_other_its_row(agent, usage_row):
     token = agent.record
-    caller = Caller(token.pk, token.user_id, token.account_id, None, None)
+    caller = Caller(token.pk, token.user_id, token.account_id)
     calls = [
         # What nobody foresaw; what no database can hold; and two calls like all others.
         Call(Endpoint.CHAT, {"user-agent": None}, caller=caller),  # type: ignore[dict-item]

@@ -43,7 +43,8 @@ PRIVATE = {
     "x-title": "private",
     "x-amz-security-token": "private",
     "x-goog-api-key": "private",
-    "x-megabrain-organization": "private",
+    # Ours, and of a name that is none: see the organizations of the gateway.
+    "x-megabrain-organization": "",
     "openai-organization": "org-private",
     "openai-project": "proj-private",
     "anthropic-workspace-id": "private",

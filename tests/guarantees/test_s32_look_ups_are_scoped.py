@@ -9,7 +9,9 @@ import pytest
 
 from billing.models import UsageRecord
 from byok.models import ProviderKey
-from orgs.models import ApiToken, AuditEvent
+from orgs.actions import remove_member
+from orgs.models import ApiToken, AuditEvent, Membership
+from orgs.origin import Origin
 from tests.gateway_fixture import AddKey, Agent, MakeAgent
 
 MODEL = {"model": "openai/gpt-6-luna", "messages": [{"role": "user", "content": "say: pong"}]}
@@ -32,6 +34,10 @@ def other(make_agent: MakeAgent, stranger: Any) -> Agent:
 
 def everything() -> list[list[Any]]:
     """All rows that a look-up could change; when a token was last used may change at any time."""
+    from megabrain.asgi import gateway as application
+
+    # What earlier calls leave behind, such as that their key works, is not the look-up's doing.
+    application.settlement.flush()
     unchanging = ("pk", "name", "digest", "revoked_at", "expires_at")
     rows: tuple[Iterable[Any], ...] = (
         ApiToken.objects.order_by("pk").values_list(*unchanging),
@@ -80,17 +86,65 @@ def test_the_record_of_a_call_is_for_its_own_account(agent, other, served):
 
 
 @pytest.mark.parametrize(
-    "name", ["x-megabrain-organization", "x-megabrain-account", "openai-organization", "x-account"]
+    ("name", "code"),
+    [
+        ("x-megabrain-organization", "organization_not_found"),
+        ("x-megabrain-account", "byok_key_required"),
+        ("openai-organization", "byok_key_required"),
+        ("x-account", "byok_key_required"),
+    ],
 )
-def test_no_header_makes_another_account_pay(agent, other, served, simulator, name):
+def test_no_header_makes_another_account_pay(
+    agent, other, served, organization, key, simulator, name, code
+):
+    key("openai", account=organization)
     simulator.clear()
-    for value in (str(served.account_id), agent.record.account.slug, "owner@example.com", "*"):
+    accounts = (str(served.account_id), agent.record.account.slug, "owner@example.com", "*")
+    for value in (*accounts, organization.slug, str(organization.pk)):
         headers = {name: value}
         answer = other.post("chat/completions", MODEL, headers=headers)
         assert answer.status_code == 404
-        assert answer.json()["error"]["code"] == "byok_key_required"
+        assert answer.json()["error"]["code"] == code
         found = other.get(f"requests/{served.request_id}", headers=headers)
         assert found.status_code == 404
+    assert simulator.calls == []
+
+
+def test_a_member_does_not_find_another_members_request(
+    make_agent, organization, owner, member, served
+):
+    """In an organization an id is scoped to its account and, for a member, to that person."""
+    asked = make_agent(owner, account=organization).post("chat/completions", MODEL)
+    ids = asked.headers["x-request-id"], str(served.request_id)
+    agents = make_agent(member), make_agent(member, account=organization)
+    before = everything()
+    for agent in agents:
+        for id_ in ids:
+            for method in METHODS:
+                nobodys = str(uuid4())
+                theirs = told(agent, method, f"requests/{id_}", id_)
+                assert theirs == told(agent, method, f"requests/{nobodys}", nobodys)
+                assert theirs[0] in {404, 405}
+    assert everything() == before
+
+
+def test_a_former_member_is_a_stranger_in_the_organization(
+    make_agent, organization, owner, member, key, simulator
+):
+    key("openai", account=organization)
+    named = {"x-megabrain-organization": organization.slug}
+    of_it, personal = make_agent(member, account=organization), make_agent(member)
+    own = of_it.post("chat/completions", MODEL).headers["x-request-id"]
+    assert personal.get(f"requests/{own}", headers=named).status_code == 200
+    simulator.clear()
+    gone = Membership.objects.get(user=member, account=organization)
+    remove_member(actor=owner, membership=gone, origin=Origin())
+    for path in (f"requests/{own}", "models", "models/openai/gpt-6-luna"):
+        assert of_it.get(path).status_code == 401
+        assert personal.get(path, headers=named).status_code == 404
+    assert of_it.post("chat/completions", MODEL).status_code == 401
+    assert personal.post("chat/completions", MODEL, headers=named).status_code == 404
+    assert personal.get(f"requests/{own}").status_code == 404
     assert simulator.calls == []
 
 
