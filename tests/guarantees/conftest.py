@@ -8,7 +8,12 @@ from tests.guarantees.watch import Watch
 
 @pytest.fixture
 def broken_audit_log(db, owner):
-    """A database that refuses every audit event, as a full disk or a bad migration would."""
+    """A database that refuses every audit event."""
+    refuse_events()
+
+
+def refuse_events() -> None:
+    """Have it refuse every one from now on, as a full disk or a bad migration would."""
     refuse = {
         "sqlite": [
             """

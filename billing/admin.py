@@ -1,0 +1,63 @@
+"""Usage, for staff to look up."""
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from billing.models import UsageRecord
+from orgs.admin.base import StaffAdmin, page_link
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(StaffAdmin):
+    list_display = [
+        "request_id",
+        "created_at",
+        "of_account",
+        "model",
+        "provider",
+        "payer",
+        "status",
+        "outcome",
+        "latency_ms",
+    ]
+    ordering = ["-id"]
+    ordering_found = ["-created_at", "-id"]
+    search_fields = ["request_id", "provider_key_id"]
+    account_field = "account_id"
+    search_help_text = (
+        "A request's id, a provider key's id, the account's slug or id, or a person's e-mail "
+        "address."
+    )
+    fields = [
+        "request_id",
+        "of_account",
+        "user_id",
+        "token_id",
+        "created_at",
+        "endpoint",
+        "streamed",
+        "model",
+        "upstream_model",
+        "provider",
+        "provider_key_id",
+        "payer",
+        "status",
+        "outcome",
+        "attempts",
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "usage_source",
+        "charged_micros",
+        "market_micros",
+        "latency_ms",
+        "first_byte_ms",
+        "overhead_us",
+        "client",
+    ]
+
+    @admin.display(description="Account")
+    def of_account(self, record: UsageRecord) -> SafeString:
+        return page_link("orgs_account", record.account_id)
