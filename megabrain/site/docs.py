@@ -36,6 +36,12 @@ PAGES = [
         "Set-up for curl, the SDKs, Claude Code, Codex and five more.",
         "terminal",
     ),
+    Page(
+        "organizations",
+        "Organizations",
+        "Share provider keys with a team: roles, invitations, limits and the audit log.",
+        "users",
+    ),
     Page("errors", "Errors", "Every error code: what it means and what to do about it.", "warning"),
     Page("api", "API reference", "Endpoints, sign-in, headers, limits and receipts.", "server"),
 ]
