@@ -8,8 +8,11 @@ somebody with a slow line keeps nobody waiting.
 import csv
 import io
 import re
+import secrets
+import time
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -39,23 +42,55 @@ class TooManyDownloads(Exception):
     """The person has as many downloads under way as one may."""
 
 
-class Slot:
-    """One of the few downloads a person may have under way. Raises `TooManyDownloads`."""
+class Stalled(Exception):
+    """A download stood still for so long that its slot was given up, and ends there."""
 
-    def __init__(self, user_id: UUID) -> None:
+
+class Slot:
+    """One of the few downloads a person may have under way. Raises `TooManyDownloads`.
+
+    Who takes none of it for `seconds` loses the slot, and the download ends with `Stalled` when
+    its next piece is asked for.
+    """
+
+    def __init__(self, user_id: UUID, seconds: int = SLOT_SECONDS) -> None:
+        self._seconds = seconds
+        self._mark = secrets.token_hex(8)  # Another's slot may have the same name later.
         names = (f"download:{user_id}:{number}" for number in range(AT_ONCE))
-        found = next((name for name in names if cache.add(name, True, SLOT_SECONDS)), None)
+        found = next((name for name in names if cache.add(name, self._mark, seconds)), None)
         if found is None:
             raise TooManyDownloads
         self._name = found
+
+    @contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """Free the slot again if what is to be downloaded is refused."""
+        try:
+            yield
+        except BaseException:
+            self._free()
+            raise
 
     def keep(self, pieces: Iterator[bytes]) -> Pieces:
         """The pieces; the slot is kept while they are taken, and free afterwards."""
         try:
             for piece in pieces:
-                cache.touch(self._name, SLOT_SECONDS)
+                self._renew()
+                left_at = time.monotonic()
                 yield piece
+                if time.monotonic() - left_at >= self._seconds:
+                    raise Stalled
         finally:
+            self._free()
+
+    def _renew(self) -> None:
+        # A cache may forget what it was given, and then nobody else has the slot.
+        if cache.get_or_set(self._name, self._mark, self._seconds) != self._mark:
+            raise Stalled
+        cache.touch(self._name, self._seconds)
+
+    def _free(self) -> None:
+        if cache.get(self._name) == self._mark:
             cache.delete(self._name)
 
 

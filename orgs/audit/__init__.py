@@ -9,7 +9,6 @@ from orgs.audit.log import (
     NotInTransaction,
     NotRecordable,
     Target,
-    canonical,
     link,
     record,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "NotInTransaction",
     "NotRecordable",
     "Target",
-    "canonical",
     "link",
     "record",
 ]

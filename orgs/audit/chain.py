@@ -60,16 +60,11 @@ class Chain:
         return Link(self.events, self.head)
 
 
-def verify(account_id: uuid.UUID | None = None) -> Iterator[Chain]:
-    """Verify the chain of one account, or of each; in bounded memory, while others write."""
-    for each in accounts() if account_id is None else [account_id]:
-        yield walk(each)
-
-
 def walk(account_id: uuid.UUID, after: Link = BEGINNING, deadline: float | None = None) -> Chain:
     """Verify a chain from the event after that one, which was good, to its end.
 
-    At the `deadline`, a time of the monotonic clock, it stops where it is.
+    It takes bounded memory, and others may write meanwhile. At the `deadline`, a time of the
+    monotonic clock, it stops where it is.
     """
     head = AuditHead.objects.filter(pk=account_id).first()
     found = contradiction(account_id, after) or _head_before(after, head)
@@ -121,7 +116,7 @@ def _fault_of(event: AuditEvent, last: Link) -> Fault | None:
     """What is wrong with `event` as the one after `last`."""
     if event.sequence != last.sequence + 1:
         return Fault.MISSING
-    if not _matches(event):
+    if not matches(event):
         return Fault.EDITED
     if event.previous_hash != last.hash:
         return Fault.RELINKED
@@ -142,7 +137,8 @@ def _fault_at(event: AuditEvent, head: AuditHead | None) -> Fault | None:
     return None
 
 
-def _matches(event: AuditEvent) -> bool:
+def matches(event: AuditEvent) -> bool:
+    """Whether the event is as its hash says."""
     try:
         return link(event) == event.hash
     except (AttributeError, TypeError, ValueError):

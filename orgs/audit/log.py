@@ -20,6 +20,7 @@ from django.utils import timezone
 from orgs.events import Event
 from orgs.models import Account, AuditEvent, AuditHead, User
 from orgs.origin import Origin
+from orgs.permissions import is_assisting
 
 FORMAT = "megabrain-audit-1"
 NOBODY = "MegaBrain"  # The label of an event that no person caused.
@@ -64,7 +65,8 @@ def record(
 
     `actor` is None for what MegaBrain did by itself. `changed` names fields; `details` holds
     plain facts by snake_case names. Neither may hold a secret or a part of one. Labels are copied,
-    so that the event can be read when what it names is gone.
+    so that the event can be read when what it names is gone. What staff did in the account of
+    others says so by itself.
 
     Call it last in the transaction: it holds the account's `AuditHead` row until the commit, which
     is what keeps sequence and chain free of gaps under concurrent writers.
@@ -74,7 +76,8 @@ def record(
     """
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction("Record an audit event in the transaction of its change.")
-    facts = _checked(details or {})
+    by_staff = {"by_staff": True} if actor and is_assisting(actor, account) else {}
+    facts = _checked({**(details or {}), **by_staff})
     if target.pk is None:
         raise NotRecordable("The target has no id any more: record its deletion before it.")
     head = _locked_head(account.pk)
@@ -110,17 +113,8 @@ def hash_of(content: dict[str, Any]) -> str:  # Any: JSON.
     return sha256(canonical_text(content).encode()).hexdigest()
 
 
-def canonical(event: AuditEvent) -> bytes:
-    """The event as the one JSON text that is hashed (RFC 8785; see docs/audit.md).
-
-    UTF-8, keys sorted, no spaces, nothing escaped that need not be; only strings, integers,
-    booleans, null, lists and objects occur. Times are UTC to the microsecond.
-    """
-    return canonical_text(content(event)).encode()
-
-
 def content(event: AuditEvent) -> dict[str, Any]:  # Any: JSON.
-    """What is hashed of an event."""
+    """What is hashed of an event. Times are UTC to the microsecond."""
     return {
         "account_id": str(event.account_id),
         "actor_id": None if event.actor_id is None else str(event.actor_id),
@@ -142,6 +136,11 @@ def content(event: AuditEvent) -> dict[str, Any]:  # Any: JSON.
 
 
 def canonical_text(value: Any) -> str:  # Any: JSON.
+    """The one text of it that is hashed, as UTF-8 (RFC 8785; see docs/audit.md).
+
+    Keys are sorted, there are no spaces, and nothing is escaped that need not be; only strings,
+    integers, booleans, null, lists and objects occur.
+    """
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

@@ -16,11 +16,13 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from orgs.audit.chain import BEGINNING, Chain, Fault, Link, contradiction, walk
-from orgs.models import AuditCheck, AuditHead
+from orgs.models import AuditCheck, AuditEvent, AuditHead
 
 log = structlog.get_logger(__name__)
 
 WALK_AGAIN = timedelta(days=1)
+#: Workers verify every minute: an event that waits for longer than this tells that none does.
+BEHIND = timedelta(minutes=15)
 #: For one chain in a turn, so that a long one does not keep the others waiting.
 TURN_SECONDS = 5.0
 BATCH = 1000
@@ -41,8 +43,7 @@ def verify_new_events(seconds: float) -> None:
 def walk_anew(seconds: float) -> None:
     """Walk chains from their beginning, the one first that has waited longest."""
     deadline = time.monotonic() + seconds
-    due = AuditCheck.objects.filter(walked_at__lt=timezone.now() - WALK_AGAIN)
-    for check in due.order_by("walked_at")[:BATCH]:
+    for check in _due():
         if time.monotonic() >= deadline:
             return
         start = Link(check.walked_sequence, check.walked_hash)
@@ -53,6 +54,33 @@ def verify_whole(account_id: uuid.UUID) -> Chain:
     """Walk one chain from its beginning to its end, compare it with what is known, and note it."""
     check = check_of(account_id)
     return _note_walk(check, walk(account_id))
+
+
+def note_altered(event: AuditEvent) -> None:
+    """Somebody met an event that does not match its hash before a walk did."""
+    check = check_of(event.account_id)
+    if check.first_bad is None or event.sequence < check.first_bad:
+        found = Chain(check.pk, check.sequence, check.hash, Fault.EDITED, event.sequence)
+        _note(check, found)
+
+
+def fault_of(check: AuditCheck) -> str:
+    """What is wrong with the chain, in words; "" if nothing is known to be."""
+    if not check.fault:
+        return ""
+    known = Fault.__members__.get(check.fault)
+    return known.value if known else "a fault that another version of MegaBrain has found"
+
+
+def is_behind(check: AuditCheck) -> bool:
+    """Whether events wait to be verified that should have been long ago."""
+    limit = timezone.now() - BEHIND
+    if check.fault or check.checked_at is None or check.checked_at > limit:
+        return False
+    if not AuditHead.objects.filter(pk=check.pk, sequence__gt=check.sequence).exists():
+        return False
+    waiting = AuditEvent.objects.for_account(check.pk).filter(sequence=check.sequence + 1)
+    return not waiting.filter(created_at__gt=limit).exists()
 
 
 def compared(chain: Chain, noted: Link) -> Chain:
@@ -83,6 +111,17 @@ def _grown() -> Iterator[uuid.UUID]:
     while found := list(heads.filter(pk__gt=last).values_list("pk", flat=True)[:BATCH]):
         yield from found
         last = found[-1]
+
+
+def _due() -> Iterator[AuditCheck]:
+    """The checks that are to be walked anew; each once, however far that takes it."""
+    due = AuditCheck.objects.filter(walked_at__lt=timezone.now() - WALK_AGAIN)
+    rest = due.order_by("walked_at", "pk")
+    while found := list(rest[:BATCH]):
+        yield from found
+        last = found[-1]
+        later = Q(walked_at__gt=last.walked_at) | Q(walked_at=last.walked_at, pk__gt=last.pk)
+        rest = due.filter(later).order_by("walked_at", "pk")
 
 
 def _turn(deadline: float) -> float:

@@ -1,11 +1,11 @@
 """What happened in an account: an organization's audit log, one's own Activity."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.http import HttpResponseRedirect
 from django.http.response import HttpResponse, HttpResponseBase
@@ -13,10 +13,11 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from orgs.access import account_or_404, account_url
-from orgs.audit import link
-from orgs.audit.chain import Fault
+from orgs.access import account_or_404, account_page, account_url
+from orgs.audit.chain import matches
 from orgs.audit.export import Format, export
+from orgs.audit.verification import fault_of, is_behind, note_altered
+from orgs.audit.words import changed_of, facts_of, kind_of
 from orgs.exports import AT_ONCE, Slot, TooManyDownloads, download, in_pieces
 from orgs.forms.audit import ExportForm, FilterForm
 from orgs.models import Account, AuditCheck, AuditEvent, Membership
@@ -31,6 +32,15 @@ SUGGESTED = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """An event of the list, with the addresses of its details and of all that its actor did."""
+
+    event: AuditEvent
+    url: str
+    all_by_actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of events, newest first, and the addresses of its neighbours."""
 
@@ -40,46 +50,52 @@ class Page:
 
 
 @require_safe
-@login_required
+@account_page
 def activity(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     account = account_or_404(request, slug, Permission.READ_AUDIT)
     form = FilterForm(request.GET, account)
+    page = page_of(form)
     template = "orgs/activity.html#events" if request.htmx else "orgs/activity.html"
     check = AuditCheck.objects.filter(pk=account.pk, checked_at__isnull=False).first()
     context = {
         **named(account),
-        "page": page_of(form),
+        "page": page,
+        "rows": rows(form, page.events),
         "form": form,
         "filters": form.filters,
-        "query": urlencode(form.filters),
-        "others": urlencode({k: v for k, v in form.filters.items() if k != "actor"}),
         "actors": [] if request.htmx else suggested(account),
         "check": check,
-        "fault": Fault[check.fault] if check and check.fault else None,
+        "fault": fault_of(check) if check else "",
+        "behind": check is not None and is_behind(check),
     }
     return render(request, template, context)
 
 
 @require_safe
-@login_required
+@account_page
 def activity_event(
     request: SignedInRequest, sequence: int, slug: str | None = None
 ) -> HttpResponse:
     account = account_or_404(request, slug, Permission.READ_AUDIT)
     event = get_object_or_404(AuditEvent.objects.for_account(account.pk), sequence=sequence)
+    intact = matches(event)
+    if not intact:
+        note_altered(event)
     template = "orgs/activity_event.html#dialog" if request.htmx else "orgs/activity_event.html"
     context = {
         **named(account),
         "event": event,
-        "facts": [(name.replace("_", " ").capitalize(), told(fact)) for name, fact in facts(event)],
-        "intact": link(event) == event.hash,
+        "kind": kind_of(event),
+        "changed": changed_of(event),
+        "facts": facts_of(event),
+        "intact": intact,
         "close": address(FilterForm(request.GET, account)),
     }
     return render(request, template, context)
 
 
 @require_POST
-@login_required
+@account_page
 def activity_export(request: SignedInRequest, slug: str | None = None) -> HttpResponseBase:
     """The selected events as a file; the export is in the log before the first of them leaves."""
     account = account_or_404(request, slug, Permission.READ_AUDIT)
@@ -96,13 +112,14 @@ def activity_export(request: SignedInRequest, slug: str | None = None) -> HttpRe
             "Wait for one to finish, or stop it, then try again in a minute.",
         )
         return HttpResponseRedirect(address(form))
-    lines = export(
-        actor=request.user,
-        account=account,
-        selection=form.selection,
-        format=chosen,
-        origin=Origin.of(request),
-    )
+    with slot.unless_refused():
+        lines = export(
+            actor=request.user,
+            account=account,
+            selection=form.selection,
+            format=chosen,
+            origin=Origin.of(request),
+        )
     what = f"audit-log-{account.slug}" if account.is_organization else "activity"
     return download(
         request,
@@ -115,17 +132,6 @@ def activity_export(request: SignedInRequest, slug: str | None = None) -> HttpRe
 def named(account: Account) -> dict[str, Any]:  # Any: a template's context.
     """What the log of this account is called."""
     return {"account": account, "name": "Audit log" if account.is_organization else "Activity"}
-
-
-def facts(event: AuditEvent) -> list[tuple[str, Any]]:  # Any: what its details hold.
-    """The details that say something."""
-    return [(name, fact) for name, fact in sorted(event.details.items()) if fact not in (None, "")]
-
-
-def told(fact: Any) -> str:  # Any: as above.
-    if isinstance(fact, list):
-        return ", ".join(str(each) for each in fact)
-    return {True: "yes", False: "no"}.get(fact, str(fact)) if isinstance(fact, bool) else str(fact)
 
 
 def suggested(account: Account) -> list[str]:
@@ -146,10 +152,10 @@ def page_of(form: FilterForm) -> Page:
     if after:
         found = selection.next_newer(SHOWN + 1, after)
         if len(found) > SHOWN:
-            return page(form, found[SHOWN - 1 :: -1], newer=True, older=True)
+            return page_with(form, found[SHOWN - 1 :: -1], newer=True, older=True)
         before = None  # The newest page is always a full one.
     found = selection.newest(SHOWN + 1, before)
-    return page(form, found[:SHOWN], newer=bool(before), older=len(found) > SHOWN)
+    return page_with(form, found[:SHOWN], newer=bool(before), older=len(found) > SHOWN)
 
 
 def place(form: FilterForm, name: str) -> Place | None:
@@ -161,7 +167,7 @@ def place(form: FilterForm, name: str) -> Place | None:
     return events.filter(sequence=sequence).values_list("created_at", "sequence").first()
 
 
-def page(form: FilterForm, events: list[AuditEvent], *, newer: bool, older: bool) -> Page:
+def page_with(form: FilterForm, events: list[AuditEvent], *, newer: bool, older: bool) -> Page:
     first, last = (events[0].sequence, events[-1].sequence) if events else (0, 0)
     return Page(
         events,
@@ -170,8 +176,24 @@ def page(form: FilterForm, events: list[AuditEvent], *, newer: bool, older: bool
     )
 
 
-def address(form: FilterForm, **at: int) -> str:
-    """The list with this filter, from there on."""
-    query = urlencode({**form.filters, **at})
-    url = account_url("orgs:activity", form.account)
-    return f"{url}?{query}" if query else url
+def rows(form: FilterForm, events: list[AuditEvent]) -> list[Row]:
+    return [
+        Row(
+            event,
+            url=with_query(
+                account_url("orgs:activity_event", form.account, sequence=event.sequence),
+                form.filters,
+            ),
+            all_by_actor=address(form, actor=event.actor_label),
+        )
+        for event in events
+    ]
+
+
+def address(form: FilterForm, **also: int | str) -> str:
+    """The list with this filter, and what else narrows it or says where it begins."""
+    return with_query(account_url("orgs:activity", form.account), {**form.filters, **also})
+
+
+def with_query(url: str, query: Mapping[str, int | str]) -> str:
+    return f"{url}?{urlencode(query)}" if query else url

@@ -8,28 +8,32 @@ import io
 import json
 import os
 import re
+import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from django.conf import settings
-from django.db import transaction
+from django.core.cache import cache
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
 from orgs.access import account_url
+from orgs.actions import change_role, close_user, delete_organization, remove_member
 from orgs.audit import Event, record
-from orgs.audit.export import COLUMNS, Format, export, verify_lines
+from orgs.audit.export import ASKED_AGAIN, COLUMNS, Format, export, verify_lines
 from orgs.audit.selection import Selection
-from orgs.exports import AT_ONCE
-from orgs.models import Account, AuditEvent, AuditHead, User
+from orgs.exports import AT_ONCE, Slot, Stalled
+from orgs.models import Account, AuditEvent, AuditHead, Membership, User
 from orgs.origin import Origin
-from tests.conftest import signed_in
-from tests.guarantees.audit_log import fill, write
+from orgs.permissions import NotPermitted
+from tests.conftest import person, signed_in
+from tests.guarantees.audit_log import fill, tamper, write
 from tests.guarantees.server import Server, running_server
 
 EVENTS = int(os.environ.get("MEGABRAIN_S16_EVENTS", "20000"))
@@ -112,7 +116,7 @@ def test_json_says_it_as_it_is(owner_client, account, text):
     happen(account, text)
     told = objects(exported(owner_client, account, format="json"))[-1]
     assert told["target_label"] == text.strip()
-    assert verify_lines(exported(owner_client, account, format="json").splitlines(True)) == 3
+    assert verify_lines(exported(owner_client, account, format="json").splitlines(True)).events == 3
 
 
 @pytest.mark.django_db
@@ -205,6 +209,195 @@ def test_an_export_is_complete_and_in_order_while_events_are_written(account, na
     assert told == list(range(1, 1202))
 
 
+# Whose right to read it ends meanwhile -------------------------------------------------------
+
+
+def removed(owner: User, user: User, organization: Account) -> None:
+    membership = Membership.objects.get(user=user, account=organization)
+    remove_member(actor=owner, membership=membership, origin=Origin())
+
+
+def demoted(owner: User, user: User, organization: Account) -> None:
+    membership = Membership.objects.get(user=user, account=organization)
+    role = Membership.Role.MEMBER
+    change_role(actor=owner, membership=membership, role=role, origin=Origin())
+
+
+def shut_out(owner: User, user: User, organization: Account) -> None:
+    close_user(actor=person("staff", is_staff=True), user=user, origin=Origin())
+
+
+def left_behind(owner: User, user: User, organization: Account) -> None:
+    delete_organization(actor=owner, account=organization, origin=Origin())
+
+
+def take(pieces: Iterator[bytes], told: bytearray) -> None:
+    """All that still comes of a download."""
+    for piece in pieces:
+        told.extend(piece)
+
+
+ENDINGS: list[Callable[[User, User, Account], None]] = [removed, demoted, shut_out, left_behind]
+
+
+@pytest.fixture
+def no_downloads() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("end", ENDINGS)
+@pytest.mark.parametrize(
+    ("fields", "accept"),
+    [({"format": "json"}, ""), ({"format": "csv", "event": "byok"}, ""), ({}, "gzip")],
+    ids=["json", "narrowed csv", "gzip"],
+)
+def test_an_export_ends_with_the_right_to_read_it(
+    no_downloads, owner, billing_manager, billing_manager_client, organization, end, fields, accept
+):
+    narrowed = "event" in fields
+    fill(organization, ASKED_AGAIN * (12 if narrowed else 2) + 500, [owner])
+    answer = billing_manager_client.post(
+        account_url("orgs:activity_export", organization),
+        {"format": "json", **fields},
+        headers={"accept-encoding": accept},
+    )
+    pieces = iter(answer.streaming_content)
+    told = bytearray(next(pieces))
+    end(owner, billing_manager, organization)
+    with pytest.raises(NotPermitted):
+        take(pieces, told)
+    if accept:
+        opened = zlib.decompressobj(31)
+        told = bytearray(opened.decompress(told))
+        assert not opened.eof, "nobody takes it for the whole file"
+    assert 0 < told.count(b"\n") <= ASKED_AGAIN + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_operators_own_export_asks_for_no_right(account):
+    write(account, ASKED_AGAIN + 5)
+    selection = Selection(account_id=account.pk)
+    whole = export(
+        actor=None, account=account, selection=selection, format=Format.JSON, origin=Origin()
+    )
+    assert verify_lines(whole).events == ASKED_AGAIN + 6
+
+
+def status_after(change: Callable[[], object], client: Client, url: str) -> int:
+    """What an export is answered that has been let in before `change`, and goes on after it."""
+    let_in = False
+    waiting = threading.Event()
+    statuses: list[int] = []
+
+    def notice(execute, sql, params, many, context):
+        nonlocal let_in
+        let_in = let_in or 'FROM "orgs_membership"' in sql
+        # SQLite begins a transaction by waiting for all others, PostgreSQL waits for the row.
+        if let_in and (sql.startswith("BEGIN") or "FOR NO KEY UPDATE" in sql):
+            waiting.set()
+        return execute(sql, params, many, context)
+
+    def request() -> None:
+        try:
+            with connection.execute_wrapper(notice):
+                statuses.append(client.post(url, {"format": "csv"}).status_code)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=request)
+    with transaction.atomic():
+        change()
+        thread.start()
+        assert waiting.wait(20)
+    thread.join(60)
+    [status] = statuses
+    return status
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("end", "status"),
+    # Who is shut out loses the session as well, which Django answers so.
+    [(removed, 403), (demoted, 403), (shut_out, 400), (left_behind, 404)],
+)
+def test_who_loses_the_right_between_page_and_export_gets_none_and_may_download_elsewhere(
+    no_downloads, owner, billing_manager, billing_manager_client, organization, end, status
+):
+    url = account_url("orgs:activity_export", organization)
+    # The first page of a session also notes that there is one, and in which account it was last.
+    billing_manager_client.get(account_url("orgs:activity", organization))
+    under_way = [
+        billing_manager_client.post(reverse("orgs:activity_export"), {"format": "csv"})
+        for _ in range(AT_ONCE - 1)
+    ]
+    answered = status_after(
+        lambda: end(owner, billing_manager, organization), billing_manager_client, url
+    )
+    assert answered == status
+    told = AuditEvent.objects.for_account(organization.pk).values_list("event", flat=True)
+    assert "audit.exported" not in told
+    if end is not shut_out:
+        assert exported(billing_manager_client, billing_manager.account)
+    assert len(under_way) == AT_ONCE - 1
+
+
+def under_way(client: Client) -> Iterator[bytes]:
+    """An export of which one piece was taken, and the rest waits to be."""
+    # Any: what the client returns has no type for a stream.
+    response: Any = client.post(reverse("orgs:activity_export"), {"format": "json"})
+    assert response.status_code == 200
+    pieces: Iterator[bytes] = iter(response.streaming_content)
+    assert next(pieces)
+    return pieces
+
+
+@pytest.mark.django_db
+def test_an_export_that_lost_its_slot_ends_and_takes_nobody_elses(owner_client, account):
+    write(account, 400)
+    stalled = under_way(owner_client)
+    cache.clear()  # So does time, a minute after the last piece was taken.
+    others = [under_way(owner_client) for _ in range(AT_ONCE)]
+    with pytest.raises(Stalled):
+        list(stalled)
+    refused = owner_client.post(reverse("orgs:activity_export"), {"format": "json"})
+    assert refused.status_code == 302, "the others have their slots still"
+    assert all(list(other) for other in others)
+    assert list(under_way(owner_client))
+
+
+@pytest.mark.django_db
+def test_an_export_that_the_cache_forgot_goes_on(owner_client, account):
+    write(account, 400)
+    exports = [under_way(owner_client) for _ in range(AT_ONCE)]
+    cache.clear()
+    assert all(list(each) for each in exports)
+
+
+@pytest.mark.django_db
+def test_a_download_of_which_nobody_takes_the_next_piece_ends(owner):
+    pieces = Slot(owner.pk, seconds=1).keep(iter([b"one", b"two"]))
+    assert next(pieces) == b"one"
+    time.sleep(1.1)
+    with pytest.raises(Stalled):
+        next(pieces)
+    assert [Slot(owner.pk) for _ in range(AT_ONCE)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("column", ["changed", "details"])
+@pytest.mark.parametrize("value", ["null", "7", "[]", "[7]", '"text"', '{"a":1}'])
+def test_an_altered_event_is_exported_as_it_is(owner_client, account, column, value):
+    write(account)
+    tamper(account, f"UPDATE orgs_auditevent SET {column} = '{value}' WHERE {{mine}}")
+    [first, _] = objects(exported(owner_client, account, format="json"))
+    assert first[column] == json.loads(value)
+    row = cells(exported(owner_client, account))[0]
+    assert row[column].lstrip("'") == ("" if (column, value) == ("changed", "[]") else value)
+
+
 # Over TCP ----------------------------------------------------------------------------------
 
 
@@ -262,7 +455,7 @@ def test_a_large_export_takes_little_memory_and_holds_up_nobody(server, owner, o
         whole = head + b"".join(pieces)
     assert len(whole) > 1.5 * MEMORY or EVENTS < 20_000
     assert memory(server) - before < MEMORY
-    assert verify_lines(whole.decode().splitlines(keepends=True)) == last
+    assert verify_lines(whole.decode().splitlines(keepends=True)).events == last
 
     last = AuditHead.objects.get(pk=organization.pk).sequence
     rows = cells(browser.export(format="csv").content.decode())
@@ -286,7 +479,7 @@ def test_a_large_export_takes_little_memory_and_holds_up_nobody(server, owner, o
         whole = opened.decompress(answer.raw.read(decode_content=False))
     assert opened.eof
     assert opened.unused_data == b""
-    assert verify_lines(whole.decode().splitlines(keepends=True)) == last + 2
+    assert verify_lines(whole.decode().splitlines(keepends=True)).events == last + 2
     assert memory(server) - before < MEMORY
 
 
@@ -306,3 +499,19 @@ def test_a_person_has_few_exports_under_way_and_one_given_up_makes_room(server, 
         time.sleep(0.2)
     for answer in (again, *answers):
         answer.close()
+
+
+def test_an_export_that_ends_early_is_not_taken_for_the_whole(
+    server, owner, billing_manager, organization
+):
+    browser = Browser(server, billing_manager)
+    with browser.export() as answer:
+        assert answer.status_code == 200
+        pieces = answer.iter_content(PIECE)
+        told = bytearray(next(pieces))
+        removed(owner, billing_manager, organization)
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            take(pieces, told)
+    assert 0 < told.count(b"\n") < AuditHead.objects.get(pk=organization.pk).sequence
+    assert server.ready()
+    assert Browser(server, owner).export(**NOTHING).status_code == 200

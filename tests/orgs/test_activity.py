@@ -1,5 +1,6 @@
 """Activity, and an organization's audit log: the same pages."""
 
+import re
 from datetime import datetime, timedelta
 from html import unescape
 from urllib.parse import quote
@@ -10,9 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orgs.access import account_url
+from orgs.actions import change_limits, change_role, limit_member
 from orgs.audit import Event, record, verification
+from orgs.catalogue import known_models
 from orgs.events import KINDS
-from orgs.models import Account, AuditEvent, Membership, User
+from orgs.models import Account, AuditCheck, AuditEvent, Membership, User
 from orgs.origin import Origin
 from orgs.views.activity import SHOWN, SUGGESTED
 from tests.conftest import signed_in
@@ -221,7 +224,8 @@ def test_filters_narrow_each_other(owner, billing_manager, organization, kind):
     events = client.get(log, {"event": kind, "actor": owner.email, "period": "1"})
     [found] = events.context["page"].events
     assert (found.event, found.actor_label) == ("token.created", owner.email)
-    assert f"event={kind}&amp;period=1&amp;actor=" in events.content.decode()
+    told = page(client.get(log, {"event": kind, "period": "1"}))
+    assert f"?event={kind}&period=1&actor=billing_manager%40example.com" in told
 
 
 def test_members_are_suggested_unless_they_are_too_many(owner, member, organization):
@@ -297,6 +301,56 @@ def test_a_broken_log_says_where_and_what_that_means(owner_client, account):
     assert "up to event" not in told
 
 
+def test_what_was_verified_just_now_and_what_longer_ago_are_told_apart(owner_client, account):
+    happen(account)
+    verification.verify_new_events(seconds=60)
+    AuditCheck.objects.update(walked_at=timezone.now() - timedelta(hours=7))
+    told = page(owner_client.get(LIST))
+    assert re.search(
+        r"Verified<.* up to event 2, <time[^>]*>just now</time>; all of them walked", told
+    )
+    assert re.search(r"all of them walked <time[^>]*>7 h ago</time>", told)
+
+
+@pytest.mark.parametrize(
+    ("verified", "written", "state"),
+    [(20, 20, "Behind"), (20, 0, "Verified"), (5, 20, "Verified"), (20, None, "Verified")],
+    ids=["no worker", "new ones only", "under way", "nothing new"],
+)
+def test_a_log_whose_new_events_nobody_verifies_is_not_green(
+    owner_client, account, verified, written, state
+):
+    """As if so many minutes had passed since the last verification, and since the next event."""
+    verification.verify_new_events(seconds=60)
+    past = [timezone.now() - timedelta(minutes=minutes or 0) for minutes in (verified, written)]
+    AuditCheck.objects.update(checked_at=past[0])
+    if written is not None:
+        happen(account)
+        written_at(past[1], "sequence = 2")
+    told = page(owner_client.get(LIST))
+    assert f'<span class="status-word">{state}</span>' in told
+    assert ("no worker verifies" in told) == (state == "Behind")
+
+
+def test_an_altered_event_that_somebody_looks_at_breaks_the_whole_log(owner_client, account):
+    happen(account, times=4)
+    verification.verify_new_events(seconds=60)
+    for sequence in (4, 2, 3):
+        alter(f"actor_label = 'x' WHERE sequence = {sequence}")
+        owner_client.get(reverse("orgs:activity_event", args=[sequence]))
+    assert "Broken at event 2." in page(owner_client.get(LIST))
+    verification.verify_new_events(seconds=60)
+    assert "Broken at event 2." in page(owner_client.get(LIST))
+
+
+def test_a_fault_that_only_another_version_knows_is_no_error(owner_client, account):
+    verification.verify_new_events(seconds=60)
+    AuditCheck.objects.update(fault="UNHEARD_OF", first_bad=1)
+    told = page(owner_client.get(LIST))
+    assert "Broken at event 1." in told
+    assert "a fault that another version of MegaBrain has found" in told
+
+
 def test_nothing_found_offers_to_show_everything(owner_client):
     told = page(owner_client.get(LIST, {"event": "byok"}))
     assert "Nothing matches" in told
@@ -366,6 +420,45 @@ def test_the_details_of_an_altered_event_say_so(owner_client, account):
     assert "Unaltered" not in told
 
 
+@pytest.mark.parametrize("column", ["changed", "details"])
+@pytest.mark.parametrize("value", ["null", "7", "[]", "[7]", '"a text"', '{"b": {"c": [1]}}'])
+def test_an_event_whose_facts_are_no_facts_any_more_is_shown_as_altered(
+    owner_client, account, column, value
+):
+    happen(account)
+    alter(f"{column} = '{value}' WHERE sequence = 2")
+    assert owner_client.get(LIST).status_code == 200
+    told = page(owner_client.get(reverse("orgs:activity_event", args=[2])))
+    assert "Altered" in told
+
+
+def test_the_limits_of_an_organization_are_told(owner_client, owner, organization):
+    first, second = (model for model, _ in known_models()[:2])
+    for models in ([first], [second], None):
+        change_limits(
+            actor=owner,
+            account=organization,
+            allowed_models=models,
+            member_requests_per_minute=None,
+            token_requests_per_minute=None,
+            origin=Origin(),
+        )
+    count = AuditEvent.objects.for_account(organization.pk).count()
+    told = [
+        page(owner_client.get(account_url("orgs:activity_event", organization, sequence=number)))
+        for number in range(count - 2, count + 1)
+    ]
+    assert f"<dt>Models from now on</dt><dd>{first}</dd>" in told[0]
+    assert f"<dt>Models added</dt><dd>{second}</dd>" in told[1]
+    assert f"<dt>Models removed</dt><dd>{first}</dd>" in told[1]
+    assert f"<dt>Models until now</dt><dd>{second}</dd>" in told[2]
+
+
+def alter(change: str) -> None:
+    with unprotected(connection), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE orgs_auditevent SET {change}")
+
+
 def test_what_a_stranger_named_is_shown_as_text(owner_client, account, owner):
     owner.account.name = "<img src=x onerror=alert(1)>"
     happen(owner.account, Event.KEY_ADDED)
@@ -390,3 +483,60 @@ def test_a_page_takes_the_same_queries_for_few_events_and_for_many(
     happen(organization, actor=owner, times=60)
     with django_assert_num_queries(len(few)):
         owner_client.get(log, {**query, "before": 60})
+
+
+def test_an_event_is_told_in_words(owner, member, organization, owner_client):
+    membership = Membership.objects.get(account=organization, user=member)
+    change_role(actor=owner, membership=membership, role="billing_manager", origin=Origin())
+    limit_member(actor=owner, membership=membership, requests_per_minute=1200, origin=Origin())
+    limit_member(actor=owner, membership=membership, requests_per_minute=None, origin=Origin())
+    role, limited, lifted = (
+        page(owner_client.get(account_url("orgs:activity_event", organization, sequence=number)))
+        for number in (2, 3, 4)
+    )
+    assert "<dt>Role</dt><dd>Billing manager</dd>" in role
+    assert "<dt>Previous role</dt><dd>Member</dd>" in role
+    assert "billing_manager" not in role
+    assert "<dt>Changed</dt><dd>requests a minute</dd>" in limited
+    assert "<dt>Requests a minute</dt><dd>1,200</dd>" in limited
+    assert "<dt>Previous requests a minute</dt><dd>none</dd>" in limited
+    assert "<dt>Requests a minute</dt><dd>none</dd>" in lifted
+    assert "<dt>Previous requests a minute</dt><dd>1,200</dd>" in lifted
+
+
+def test_an_organization_is_told_what_staff_did_there(
+    owner, member, staff, organization, owner_client
+):
+    for actor, role in ((owner, "owner"), (staff, "member")):
+        membership = Membership.objects.get(account=organization, user=member)
+        change_role(actor=actor, membership=membership, role=role, origin=Origin())
+    by_owner, by_staff = (
+        page(owner_client.get(account_url("orgs:activity_event", organization, sequence=number)))
+        for number in (2, 3)
+    )
+    told = "<dt>As MegaBrain's staff</dt><dd>yes</dd>"
+    assert told in by_staff
+    assert "MegaBrain's staff" not in by_owner
+
+
+def test_staff_who_are_members_act_as_members(staff, member, organization):
+    Membership.objects.create(account=organization, user=staff, role="owner")
+    membership = Membership.objects.get(account=organization, user=member)
+    change_role(actor=staff, membership=membership, role="owner", origin=Origin())
+    told = AuditEvent.objects.for_account(organization.pk).latest("sequence")
+    assert "by_staff" not in told.details
+
+
+def test_long_addresses_are_cut_in_their_columns_and_whole_in_the_title(owner, organization):
+    origin = Origin(address="2001:db8:1234:5678:9abc:def0:1234:5678")
+    with transaction.atomic():
+        record(
+            event=Event.ORG_RENAMED,
+            account=organization,
+            actor=owner,
+            target=organization,
+            origin=origin,
+        )
+    told = page(signed_in(owner).get(account_url("orgs:activity", organization)))
+    assert f'title="{origin.address}"' in told
+    assert 'title="Everything by owner@example.com"' in told

@@ -1,6 +1,7 @@
 """What workers find out about the chains, bit by bit, and keep for the page."""
 
 import logging
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -47,6 +48,18 @@ def test_once_a_day_every_chain_is_walked_anew(account, stranger, caplog):
     assert (check_of(account).fault, check_of(account).first_bad) == ("EDITED", 3)
     assert check_of(stranger.account).fault == ""
     assert caplog.text.count("audit.chain_broken") == 1, "it is told once"
+
+
+def test_all_chains_that_are_due_are_walked_if_there_is_time(account):
+    """More of them than are looked up at once, and most of one moment."""
+    verify_audit_chains()
+    past = timezone.now() - timedelta(days=3)
+    AuditCheck.objects.bulk_create(
+        AuditCheck(pk=uuid.uuid4(), walked_at=past) for _ in range(verification.BATCH + 5)
+    )
+    a_day_later()
+    verification.walk_anew(seconds=300)
+    assert not AuditCheck.objects.filter(walked_at__lt=timezone.now() - timedelta(hours=1)).exists()
 
 
 def test_a_chain_that_is_as_it_was_again_is_called_so_after_its_next_walk(account):

@@ -4,7 +4,11 @@ import csv
 import io
 import json
 import sys
+import uuid
+from collections.abc import Callable
 from contextlib import redirect_stdout
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -12,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from orgs.actions import close_user, create_token, create_user, delete_organization
+from orgs.audit import link
 from orgs.audit.log import hash_of
 from orgs.models import Account, ApiToken, AuditEvent, Membership, User
 from orgs.origin import Origin
@@ -241,30 +246,114 @@ def test_the_log_of_an_account_that_is_gone_is_exported_by_its_id(owner, organiz
     assert "1 chain: all as written" in run("audit", "verify", "--account", gone)
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda lines: lines, ""),
-        (lambda lines: lines[1:], ""),
-        (lambda lines: lines[:1] + lines[2:], ""),
-        (lambda lines: [lines[0].replace("account.opened", "account.closed"), *lines[1:]], "hash"),
-        (lambda lines: [*lines, "{}\n"], "no event"),
-        (lambda lines: ["nothing\n"], "no event"),
-        (lambda lines: ["[]\n"], "no event"),
-    ],
-    ids=["as written", "a stretch", "filtered", "edited", "empty", "no JSON", "a list"],
-)
-def test_a_json_export_is_verified_without_the_database(owner, tmp_path, change, told):
-    for name in ("a", "b"):
+def json_export(
+    owner: User, tmp_path: Path, change: Callable[[list[str]], list[str]] = list
+) -> Path:
+    """The export of an account with five events, changed so."""
+    for name in "abcd":
         create_token(actor=owner, account=owner.account, name=name, origin=Origin())
     printed = run("audit", "export", "--account", owner.email, "--format", "json")
     path = tmp_path / "export.jsonl"
     path.write_text("".join(change(printed.splitlines(keepends=True))))
-    if told:
-        with pytest.raises(CommandError, match=told):
-            run("audit", "verify", "--file", str(path))
-    else:
-        assert "all as written" in run("audit", "verify", "--file", str(path))
+    return path
+
+
+def without(*numbers: int):
+    return lambda lines: [line for n, line in enumerate(lines, 1) if n not in numbers]
+
+
+def signed_anew(**change: object):
+    """The second event is another one, with a hash that fits."""
+
+    def changed(lines: list[str]) -> list[str]:
+        event = {**json.loads(lines[1]), **change}
+        del event["hash"]
+        return [lines[0], json.dumps({**event, "hash": hash_of(event)}) + "\n", *lines[2:]]
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without(2), "Events 1–5, 1 left out: 2."),
+        (without(1, 2, 4), "Events 3–5, 3 left out: 1–2, 4."),
+        (without(1, 2, 3, 4), "Event 5, 4 left out: 1–4."),
+        (lambda lines: [lines[0].replace("account.opened", "account.closed")], "hash"),
+        (lambda lines: [*lines, "{}\n"], "Line 6, no event"),
+        (lambda lines: ["nothing\n"], "no event"),
+        (lambda lines: ["[]\n"], "no event"),
+        (lambda lines: [], "There is no event in this file"),
+        (
+            lambda lines: [*lines[:2], lines[1], *lines[2:]],
+            "Line 3, event 2: the event is repeated",
+        ),
+        (lambda lines: lines + lines, "Line 6, event 1: the event is repeated"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "Line 2, event 1: .* does not come after"),
+        (signed_anew(account_id=str(uuid.uuid4())), "Line 2, event 2: .* of another account"),
+        (signed_anew(sequence="2"), "does not continue|no event"),
+        (signed_anew(sequence=[2]), "no event"),
+        (signed_anew(sequence=10**18), "Line 3, event 3: the event is repeated, or"),
+    ],
+)
+def test_a_json_export_that_is_not_whole_and_as_written_is_a_failure(owner, tmp_path, change, told):
+    path = json_export(owner, tmp_path, change)
+    with pytest.raises(CommandError, match=told) as error:
+        run("audit", "verify", "--file", str(path))
+    assert error.value.returncode == 1
+
+
+def test_a_json_export_is_verified_without_the_database(owner, tmp_path):
+    path = json_export(owner, tmp_path)
+    assert run("audit", "verify", "--file", str(path)) == "Events 1–5: all as written.\n"
+
+
+def test_the_range_of_an_export_tells_that_its_end_is_cut_off(owner, tmp_path):
+    path = json_export(owner, tmp_path, without(4, 5))
+    assert run("audit", "verify", "--file", str(path)) == "Events 1–3: all as written.\n"
+
+
+def test_a_narrowed_export_may_leave_events_out(owner, tmp_path):
+    path = json_export(owner, tmp_path, without(1, 3))
+    told = run("audit", "verify", "--file", str(path), "--narrowed")
+    assert told == "Events 2–5, 2 left out: all as written.\n"
+
+
+def test_a_narrowed_export_is_in_order_of_time_if_a_clock_was_set_back(owner, tmp_path):
+    """Then its numbers go backwards, and rightly so."""
+    with unprotected(connection), connection.cursor() as cursor:
+        json_export(owner, tmp_path)
+        events = list(AuditEvent.objects.for_account(owner.account.pk).order_by("sequence"))
+        events[2].created_at -= timedelta(days=1)
+        cursor.execute(
+            "UPDATE orgs_auditevent SET created_at = %s, hash = %s WHERE id = %s",
+            [events[2].created_at, link(events[2]), events[2].pk],
+        )
+    path = tmp_path / "narrowed.jsonl"
+    path.write_text(
+        run("audit", "export", "--account", owner.email, "--format", "json", "--event", "token")
+    )
+    with pytest.raises(CommandError, match=r"Line 2, event 2: .* does not come after"):
+        run("audit", "verify", "--file", str(path))
+    told = run("audit", "verify", "--file", str(path), "--narrowed")
+    assert told == "Events 2–5, 1 left out: all as written.\n"
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(CommandError, match="is repeated"):
+        run("audit", "verify", "--file", str(path), "--narrowed")
+
+
+@pytest.mark.parametrize(
+    "also",
+    [
+        ["--file", "{path}", "--account", "owner@example.com"],
+        ["--file", "{path}", "--anchor", "{path}"],
+        ["--narrowed"],
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(owner, tmp_path, also):
+    path = str(json_export(owner, tmp_path))
+    with pytest.raises(CommandError, match=r"--file"):
+        run("audit", "verify", *(option.format(path=path) for option in also))
 
 
 def test_a_rewritten_event_in_an_export_does_not_continue_the_chain(owner, tmp_path):

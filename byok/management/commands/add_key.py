@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from byok.actions import AccountGone, KeyAlreadyExists, add_key
-from byok.management.accounts import account_named, add_account_option
 from byok.providers import PROVIDERS
 from byok.providers.base import Provider, UnusableSecret
 from byok.vault import Secret
+from orgs.management.accounts import account_named, add_account_option
 from orgs.origin import Origin
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Prefetch
 
-from byok.catalogue import near_matches, resolve, spellings
+from byok.catalogue import direct_entries, near_matches, resolve, spellings
 from byok.models import CatalogModel, Offering, Price
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(lines)} models")
 
     def _show_model(self, asked: str) -> None:
-        known = spellings(CatalogModel.objects.values_list("id", "aliases"))
+        known = spellings(CatalogModel.objects.values_list("id", "aliases"), direct_entries())
         found = resolve(asked, known)
         if found is None:
             near = ", ".join(near_matches(asked, known))

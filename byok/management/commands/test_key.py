@@ -7,9 +7,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from byok.actions import KeyGone, TooManyTests, request_test
 from byok.key_tests import RUN_LIMIT, perform
-from byok.management.accounts import account_named, add_account_option
 from byok.models import KeyTest, ProviderKey
 from byok.providers import PROVIDERS, name_of
+from orgs.management.accounts import account_named, add_account_option
 from orgs.origin import Origin
 
 

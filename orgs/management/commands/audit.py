@@ -15,10 +15,11 @@ from django.utils.dateparse import parse_date, parse_datetime
 from orgs.audit import anchors
 from orgs.audit.anchors import NotAnAnchor
 from orgs.audit.chain import accounts, contradiction
-from orgs.audit.export import Format, NotAnExport, export, verify_lines
+from orgs.audit.export import Exported, Format, NotAnExport, export, verify_lines
 from orgs.audit.selection import Selection
 from orgs.audit.verification import verify_whole
 from orgs.events import events_named
+from orgs.management.accounts import account_named
 from orgs.models import Account, AuditEvent
 from orgs.origin import Origin
 
@@ -39,6 +40,9 @@ class Command(BaseCommand):
         one.add_argument(
             "--file", type=Path, help="Verify this JSON export instead, without the database."
         )
+        one.add_argument(
+            "--narrowed", action="store_true", help="Filters left events out of the file."
+        )
         one = actions.add_parser("export", help="Print the events of an account, oldest first.")
         one.add_argument("--account", required=True, help=f"{ACCOUNT}.")
         one.add_argument("--format", choices=[*Format], default=Format.CSV)
@@ -53,7 +57,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
             case "verify" if options["file"]:
-                self.verify_file(options["file"])
+                if options["account"] is not None or options["anchor"]:
+                    raise CommandError("--file is verified by itself: give it neither of the two.")
+                self.verify_file(options["file"], narrowed=options["narrowed"])
+            case "verify" if options["narrowed"]:
+                raise CommandError("--narrowed tells of a --file, and there is none.")
             case "verify":
                 self.verify(options["account"], options["anchor"])
             case "export":
@@ -62,7 +70,7 @@ class Command(BaseCommand):
                 self.anchor(options["to"])
 
     def verify(self, name: str | None, anchor: Path | None) -> None:
-        only = None if name is None else account_named(name).pk
+        only = None if name is None else account_with_log(name).pk
         chains = events = 0
         broken = set()
         for chain in map(verify_whole, accounts() if only is None else [only]):
@@ -99,16 +107,22 @@ class Command(BaseCommand):
     def tell(self, account_id: UUID, first_bad: int | None, fault: str) -> None:
         self.stdout.write(f"Account {account_id}, event {first_bad}: {fault}.")
 
-    def verify_file(self, path: Path) -> None:
+    def verify_file(self, path: Path, *, narrowed: bool) -> None:
         try:
             with path.open(encoding="utf-8") as file:
-                events = verify_lines(file)
+                exported = verify_lines(file, narrowed=narrowed)
         except (NotAnExport, OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"{counted(events, 'event')}: all as written.")
+        told = told_of(exported)
+        if exported.left_out and not narrowed:
+            raise CommandError(
+                f"{told}. The others are as written. "
+                "If filters left events out of this file, say so with --narrowed."
+            )
+        self.stdout.write(f"{told}: all as written.")
 
     def export(self, options: dict[str, Any]) -> None:  # Any: the options again.
-        account = account_named(options["account"])
+        account = account_with_log(options["account"])
         events = events_named(options["event"])
         if options["event"] and not events:
             raise CommandError(f"There is no event {options['event']!r}. See docs/audit.md.")
@@ -151,15 +165,9 @@ class Command(BaseCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def account_named(name: str) -> Account:
+def account_with_log(name: str) -> Account:
     """The account of that name, or, by its id, one that has only its log left."""
-    try:
-        return Account.objects.named(name)
-    except Account.DoesNotExist:
-        gone = account_of_id(name)
-    if gone is None:
-        raise CommandError(f"There is no account {name!r}.")
-    return gone
+    return account_of_id(name) or account_named(name)
 
 
 def account_of_id(text: str) -> Account | None:
@@ -188,5 +196,23 @@ def moment(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def told_of(exported: Exported) -> str:
+    """Events 1–100,001, 1 left out: 402"""
+    found = range(exported.first, exported.last + 1)
+    told = f"{'Event' if exported.events == 1 else 'Events'} {stretch(found)}"
+    if not exported.left_out:
+        return told
+    told += f", {exported.left_out:,} left out"
+    named = [stretch(gap) for gap in exported.gaps]
+    if sum(gap.stop - gap.start for gap in exported.gaps) < exported.left_out:
+        named.append("…")
+    return told if exported.narrowed else f"{told}: {', '.join(named)}"
+
+
+def stretch(numbers: range) -> str:
+    first, last = numbers[0], numbers[-1]
+    return f"{first:,}" if first == last else f"{first:,}–{last:,}"
+
+
 def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from orgs.actions import EmailTaken, create_user
+from orgs.forms.fields import NameField
 from orgs.models import User
 from orgs.origin import Origin
 
@@ -29,9 +30,10 @@ class Command(BaseCommand):
 
     # Any: the options as argparse read them.
     def handle(self, *args: Any, **options: Any) -> None:
-        email, name = options["email"].strip(), options["name"].strip()
+        email = options["email"].strip()
         password = password_from_input(piped=options["password_stdin"])
         try:
+            name = NameField(max_length=100, required=False).clean(options["name"])
             validate_email(email)
             validate_password(password, User(email=email, name=name))
         except ValidationError as error:
