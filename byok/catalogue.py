@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,17 +145,32 @@ def served_models(account: Account) -> dict[str, list[str]]:
     }
 
 
-def spellings(models: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
+def direct_entries() -> set[str]:
+    """Ids of the models that are offered only directly.
+
+    Their keys are never spent by accident: no shorter name means such an entry, and what a provider
+    offers directly serves no other model.
+    """
+    direct = CatalogModel.objects.filter(offerings__direct=True)
+    return set(direct.exclude(offerings__direct=False).values_list("pk", flat=True))
+
+
+def spellings(
+    models: Iterable[tuple[str, Iterable[str]]], direct: Container[str] = ()
+) -> dict[str, str]:
     """Every spelling by which a model may be asked for, lower-case, with the id it means.
 
     `models` are pairs of id and aliases. The vendor's prefix is optional. Ids come before what
     is left of them without the vendor, and those before aliases; a spelling that two models of
-    the same rank share means neither, so no request ends up at another vendor's model.
+    the same rank share means neither, so no request ends up at another vendor's model. A model
+    of `direct` is known by its id alone, and takes no spelling from the others.
     """
     ranks: tuple[dict[str, set[str]], ...] = ({}, {}, {})
     for model_id, aliases in models:
         vendor, _, name = model_id.rpartition("/")
         _note(ranks[0], model_id, model_id)
+        if model_id in direct:
+            continue
         _note(ranks[1], name, model_id)
         for alias in aliases:
             _note(ranks[2], alias, model_id)

@@ -76,7 +76,7 @@ def store_sightings(sightings: Iterable[Sighting]) -> int:
                 health_at=seen.at,
             )
             if rows:
-                announce("account", str(seen.account_id))
+                announce("keys", str(seen.account_id))
         if rows:
             changed += 1
             log.info(

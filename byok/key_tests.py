@@ -240,7 +240,7 @@ def _store_health(key: ProviderKey, verdict: Verdict, message: str, now: datetim
         health_message="" if works else message[:300],
         health_at=now,
     )
-    announce("account", str(key.account_id))
+    announce("keys", str(key.account_id))
 
 
 def sentence(provider_id: str, verdict: Verdict) -> str:

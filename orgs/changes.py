@@ -15,7 +15,8 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-Kind = Literal["account", "token", "catalogue"]
+#: `account`: the account itself, or who its members are and as what. `keys`: its provider keys.
+Kind = Literal["account", "keys", "token", "catalogue"]
 Callback = Callable[[Kind, str], None]
 
 RECONNECT_SECONDS = 1.0

@@ -17,7 +17,7 @@ import uvicorn
 
 from billing.models import UsageRecord
 from byok.actions import add_key
-from byok.models import ProviderKey
+from byok.models import CatalogModel, Offering, ProviderKey, Source
 from byok.vault import Secret
 from megabrain.simulator.providers import sample_keys
 from orgs.actions import create_token
@@ -160,6 +160,23 @@ def key(owner: User, account: Account) -> AddKey:
         )
 
     return add
+
+
+@pytest.fixture
+def direct_entry(gateway: RunningGateway) -> str:
+    """A model that Novita offers directly, beside one of the same name that it offers to all."""
+    model = CatalogModel.objects.create(
+        id="novita-plan/gpt-oss-20b", name="gpt-oss-20b (Plan)", source=Source.STAFF
+    )
+    Offering.objects.create(
+        model=model,
+        provider="novita",
+        upstream_id="openai/gpt-oss-20b",
+        direct=True,
+        source=Source.STAFF,
+    )
+    announce("catalogue")
+    return model.pk
 
 
 @pytest.fixture

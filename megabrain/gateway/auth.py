@@ -24,14 +24,14 @@ ORGANIZATION = "x-megabrain-organization"
 # "Not logged in · Please run /login", and nothing else of it.
 REFUSAL = (
     "No valid MegaBrain API token came with this request. Send one, which begins with mb-, where "
-    "your client has its API key. Tokens are made under Account → API tokens."
+    "your client has its API key. Tokens are made under API tokens."
 )
 
 
 async def authenticate(headers: Mapping[str, str], snapshot: Snapshot) -> Caller:
     """The caller. Raises Problem; SnapshotUnavailable when the database cannot be asked."""
     for candidate in _candidates(headers):
-        grant = await snapshot.grant(digest(candidate))
+        grant = await snapshot.grants.get(digest(candidate))
         if grant is not None and not _expired(grant.own):
             return _caller(grant, headers.get(ORGANIZATION, ""))
     raise Problem(Code.INVALID_API_KEY, REFUSAL)

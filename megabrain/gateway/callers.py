@@ -5,12 +5,13 @@ each of which a request may name in a header. All of it is loaded at once, so th
 no question to the database, whether or not there is such an organization.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from orgs.models import Account, ApiToken, Membership
+from orgs.models import Account, ApiToken
 from orgs.permissions import Permission, granted_to
 
 #: Ids of the catalogue; None means all.
@@ -57,53 +58,99 @@ class Caller:
 class Grant:
     """What one token opens: its own account, and organizations by id and by slug.
 
-    `accounts` are all of these; it changes with any of them.
+    It changes with the token and with all of these accounts, whose ids are in `depends_on`.
     """
 
     own: Caller
     organizations: Mapping[str, Caller]
-    accounts: frozenset[UUID]
+    depends_on: frozenset[UUID]
+
+
+#: Whatever may make a token known that was not.
+UNKNOWN = "unknown"
+
+
+def depends_on(grant: Grant | None) -> Iterable[Hashable]:
+    return (UNKNOWN,) if grant is None else grant.depends_on
+
+
+class _Row(NamedTuple):
+    """A token, and one of the memberships of its user."""
+
+    token_id: UUID
+    user_id: UUID
+    made_for: UUID
+    token_models: list[str] | None
+    token_limit: int | None
+    expires_at: datetime | None
+    role: str
+    limit: int | None
+    account_id: UUID
+    kind: str
+    name: str
+    slug: str
+    models: list[str] | None
+    member_limit: int | None
+    each_token_limit: int | None
+
+
+_COLUMNS = (
+    "id",
+    "user_id",
+    "account_id",
+    "allowed_models",
+    "requests_per_minute",
+    "expires_at",
+    "user__memberships__role",
+    "user__memberships__requests_per_minute",
+    "user__memberships__account_id",
+    "user__memberships__account__kind",
+    "user__memberships__account__name",
+    "user__memberships__account__slug",
+    "user__memberships__account__allowed_models",
+    "user__memberships__account__member_requests_per_minute",
+    "user__memberships__account__token_requests_per_minute",
+)
 
 
 def load_grant(digest: str) -> Grant | None:
-    """What the token of this digest opens, or None if it is nobody's. Asks the database."""
-    token = ApiToken.objects.usable().select_related("account").filter(digest=digest).first()
-    if token is None:
+    """What the token of this digest opens, or None if it is nobody's. Asks the database once."""
+    # The same as `usable`, in a third of the time: that there is a membership is seen in the rows,
+    # and whether the token has expired is looked at with every request.
+    tokens = ApiToken.objects.filter(digest=digest, revoked_at=None, user__is_active=True)
+    rows = [_Row(*values) for values in tokens.values_list(*_COLUMNS)]
+    own = next((row for row in rows if row.account_id == row.made_for), None)
+    if own is None:
         return None
-    memberships = Membership.objects.filter(user_id=token.user_id).select_related("account")
-    if not token.account.is_personal:
-        memberships = memberships.filter(account_id=token.account_id)
-    callers = [(each.account, _caller(token, each)) for each in memberships]
-    of = {account.pk: caller for account, caller in callers}
-    if token.account_id not in of:  # The membership has ended in between.
-        return None
-    return Grant(of[token.account_id], _by_name(callers), frozenset(of))
+    opened = rows if own.kind == Account.Kind.PERSONAL else [own]
+    return Grant(
+        own=_caller(own),
+        organizations=_organizations(opened),
+        depends_on=frozenset({own.token_id, *(row.account_id for row in opened)}),
+    )
 
 
-def _by_name(callers: Iterable[tuple[Account, Caller]]) -> dict[str, Caller]:
+def _organizations(rows: Iterable[_Row]) -> dict[str, Caller]:
     """No slug reads like an id, so no two organizations have a name in common."""
-    return {
-        name: caller
-        for account, caller in callers
-        if account.is_organization
-        for name in (str(account.pk), account.slug)
-    }
+    found: dict[str, Caller] = {}
+    for row in rows:
+        if row.kind == Account.Kind.ORGANIZATION:
+            found[str(row.account_id)] = found[row.slug] = _caller(row)
+    return found
 
 
-def _caller(token: ApiToken, membership: Membership) -> Caller:
-    account = membership.account
-    of_token, of_account = _models(token.allowed_models), _models(account.allowed_models)
-    organization = None
-    if account.is_organization:
-        organization = Organization(account.name, account.slug, of_account)
+def _caller(row: _Row) -> Caller:
+    of_account, organization = _models(row.models), None
+    if row.kind == Account.Kind.ORGANIZATION:
+        organization = Organization(row.name, row.slug, of_account)
     return Caller(
-        token_id=token.pk,
-        user_id=token.user_id,
-        account_id=account.pk,
-        allowed_models=_both(of_token, of_account),
-        expires_at=token.expires_at,
-        permissions=frozenset(granted_to(membership.role)),
-        limits=tuple(_limits(token, membership)),
+        token_id=row.token_id,
+        user_id=row.user_id,
+        account_id=row.account_id,
+        allowed_models=_both(_models(row.token_models), of_account),
+        expires_at=row.expires_at,
+        permissions=frozenset(granted_to(row.role)),
+        limits=tuple(_limits(row)),
         organization=organization,
     )
 
@@ -118,16 +165,15 @@ def _both(one: Models, other: Models) -> Models:
     return one & other
 
 
-def _limits(token: ApiToken, membership: Membership) -> Iterable[Limit]:
+def _limits(row: _Row) -> Iterable[Limit]:
     """All of them hold: a token's own limit lifts none that its organization sets."""
-    account = membership.account
-    if token.requests_per_minute is not None:
-        yield Limit(f"token:{token.pk}", token.requests_per_minute, "This API token was made for")
-    allows = f"The organization {account.name} allows"
-    if account.token_requests_per_minute is not None:
-        counter = f"token:{token.pk}:{account.pk}"
-        yield Limit(counter, account.token_requests_per_minute, f"{allows} each API token")
-    of_member = membership.requests_per_minute or account.member_requests_per_minute
+    if row.token_limit is not None:
+        yield Limit(f"token:{row.token_id}", row.token_limit, "This API token was made for")
+    allows = f"The organization {row.name} allows"
+    if row.each_token_limit is not None:
+        counter = f"token:{row.token_id}:{row.account_id}"
+        yield Limit(counter, row.each_token_limit, f"{allows} each API token")
+    of_member = row.limit or row.member_limit
     if of_member is not None:
-        counter = f"member:{account.pk}:{token.user_id}"
+        counter = f"member:{row.account_id}:{row.user_id}"
         yield Limit(counter, of_member, f"{allows} all your API tokens together")

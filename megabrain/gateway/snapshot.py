@@ -1,14 +1,15 @@
 """What the hot path knows without asking the database: tokens, provider keys, the catalogue.
 
-Entries are loaded in threads, at most once at a time, and dropped when somebody announces a change
-(`orgs.changes`). Whether or not a word of it arrives, none is used for longer than FRESH_SECONDS
-after its loading began: that is how long a revoked token or a disabled key can still serve. While
-the database is down, fresh entries serve; whoever needs another one gets `SnapshotUnavailable`.
+Entries are loaded in threads, at most once at a time, and count no more when somebody announces a
+change (`orgs.changes`). Whether or not a word of it arrives, none is used for longer than
+FRESH_SECONDS after its loading began: that is how long a revoked token or a disabled key can still
+serve. While the database is down, fresh entries serve; whoever needs another one gets
+`SnapshotUnavailable`.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,13 +22,13 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
-from byok.catalogue import spellings
+from byok.catalogue import direct_entries, spellings
 from byok.fields import Sealed
 from byok.models import CatalogModel, Offering, Price, ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Endpoint
 from byok.vault.errors import Reason
-from megabrain.gateway.callers import Grant, load_grant
+from megabrain.gateway.callers import UNKNOWN, Grant, depends_on, load_grant
 from orgs import changes
 
 FRESH_SECONDS = 5.0
@@ -35,7 +36,7 @@ FRESH_SECONDS = 5.0
 REFRESH_SECONDS = 3.0
 THREADS = 4
 MAX_TOKENS = 50_000
-MAX_STRANGERS = 10_000
+MAX_NOTHING = 10_000
 MAX_ACCOUNTS = 50_000
 
 log = structlog.get_logger(__name__)
@@ -103,69 +104,90 @@ class Catalogue:
         return self.models.get(found) if found else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Entry(Generic[V]):
     value: V
     since: float
 
 
 class Cache(Generic[K, V]):
-    """Values by key, each loaded by one thread at a time, the longest unused forgotten first."""
+    """Values by key, each loaded by one thread at a time, the longest unused pushed out first.
 
-    def __init__(self, load: Callable[[K], V], pool: ThreadPoolExecutor, size: int) -> None:
+    A value changes with its key and with whatever `depends_on` says of it. Any of these can be
+    forgotten, which takes as long for one value as for all: no entry is looked at until somebody
+    wants it, and then one that was loaded before counts no more.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[K], V],
+        pool: ThreadPoolExecutor,
+        size: int,
+        depends_on: Callable[[V], Iterable[Hashable]] = lambda value: (),
+    ) -> None:
         self._load = load
         self._pool = pool
         self._size = size
+        self._depends_on = depends_on
         self._entries: OrderedDict[K, Entry[V]] = OrderedDict()
-        self._loading: dict[K, asyncio.Future[V]] = {}
+        # None has its own memory, or asking for much that is not there would push out the rest.
+        self._nothing: OrderedDict[K, Entry[V]] = OrderedDict()
+        self._loading: dict[K, asyncio.Future[Entry[V]]] = {}
+        #: When what was forgotten, the latest at the end.
+        self._forgotten: OrderedDict[Hashable, float] = OrderedDict()
+        self._cleared = self._last_forgotten = 0.0
 
     def fresh(self, key: K) -> Entry[V] | None:
         """The entry if it may be used. One that is getting old is loaded anew meanwhile."""
-        entry = self._entries.get(key)
-        if entry is None:
+        entry = self._entries.get(key) or self._nothing.get(key)
+        if entry is None or not self._counts(key, entry):
             return None
-        age = monotonic() - entry.since
-        if age >= FRESH_SECONDS:
-            return None
-        if age >= REFRESH_SECONDS and key not in self._loading:
+        if monotonic() - entry.since >= REFRESH_SECONDS and key not in self._loading:
             self._begin(key)
         return entry
 
     async def get(self, key: K) -> V:
         """The value. Raises SnapshotUnavailable when it cannot be known."""
-        entry = self.fresh(key)
-        if entry is not None:
-            return entry.value
-        # Shielded: others may wait for the same, whatever becomes of this request.
-        return await asyncio.shield(self._loading.get(key) or self._begin(key))
+        entry, asked = self.fresh(key), monotonic()
+        while entry is None:
+            # Shielded: others may wait for the same, whatever becomes of this request.
+            loaded = await asyncio.shield(self._loading.get(key) or self._begin(key))
+            # One that was under way may have missed a change which had been heard of by then.
+            if loaded.since >= asked or self._counts(key, loaded):
+                entry = loaded
+        return entry.value
 
-    def forget(self, key: K) -> bool:
-        """The value has changed. One being loaded just now may be the old one: it is not kept.
-
-        Says whether there was one to forget.
-        """
-        self._loading.pop(key, None)
-        return self._entries.pop(key, None) is not None
+    def forget(self, changed: Hashable) -> None:
+        """What has this key, or depends on it, has changed; also what is being loaded just now."""
+        self._last_forgotten = self._forgotten[changed] = monotonic()
+        self._forgotten.move_to_end(changed)
+        # What was loaded before the oldest of them may be too old to be used anyway.
+        while next(iter(self._forgotten.values())) <= self._last_forgotten - FRESH_SECONDS:
+            self._forgotten.popitem(last=False)
 
     def clear(self) -> None:
-        self._entries.clear()
-        self._loading.clear()
+        """Forget everything."""
+        self._cleared = monotonic()
 
-    def drop(self, unwanted: Callable[[V], bool]) -> None:
-        """Forget every value of which this is true, and whatever is being loaded."""
-        for key in [key for key, entry in self._entries.items() if unwanted(entry.value)]:
-            del self._entries[key]
-        self._loading.clear()
+    def _counts(self, key: K, entry: Entry[V]) -> bool:
+        """Whether it is young enough, and nothing it depends on has changed since."""
+        since = entry.since
+        if since <= self._cleared or monotonic() - since >= FRESH_SECONDS:
+            return False
+        if since > self._last_forgotten:
+            return True
+        forgotten = self._forgotten
+        names = (key, *self._depends_on(entry.value))
+        return all(forgotten.get(name, 0.0) < since for name in names)
 
-    def _begin(self, key: K) -> asyncio.Future[V]:
+    def _begin(self, key: K) -> asyncio.Future[Entry[V]]:
         future = asyncio.ensure_future(self._fetch(key))
         self._loading[key] = future
         future.add_done_callback(_seen)
         return future
 
-    async def _fetch(self, key: K) -> V:
+    async def _fetch(self, key: K) -> Entry[V]:
         since = monotonic()
-        this = asyncio.current_task()
         try:
             value = await asyncio.get_running_loop().run_in_executor(
                 self._pool, _with_database, self._load, key
@@ -174,15 +196,20 @@ class Cache(Generic[K, V]):
             log.warning("snapshot.database_down", error=type(error).__name__)
             raise SnapshotUnavailable from None
         finally:
-            current = self._loading.get(key) is this
-            if current:
-                del self._loading[key]
-        if current:
-            self._entries[key] = Entry(value, since)
-            self._entries.move_to_end(key)
-            if len(self._entries) > self._size:
-                self._entries.popitem(last=False)
-        return value
+            del self._loading[key]
+        entry = Entry(value, since)
+        self._keep(key, entry)
+        return entry
+
+    def _keep(self, key: K, entry: Entry[V]) -> None:
+        self._entries.pop(key, None)
+        self._nothing.pop(key, None)
+        memory, size = self._entries, self._size
+        if entry.value is None:
+            memory, size = self._nothing, MAX_NOTHING
+        memory[key] = entry
+        if len(memory) > size:
+            memory.popitem(last=False)
 
 
 class Snapshot:
@@ -191,27 +218,13 @@ class Snapshot:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshot")
-        self.grants: Cache[str, Grant | None] = Cache(load_grant, self._pool, MAX_TOKENS)
-        # Unknown tokens have a memory of their own, or trying many would push out the known.
-        self.strangers: OrderedDict[str, float] = OrderedDict()
+        #: By a token's digest; None if it is nobody's.
+        self.grants: Cache[str, Grant | None] = Cache(
+            load_grant, self._pool, MAX_TOKENS, depends_on
+        )
         self.keys: Cache[UUID, tuple[Key, ...]] = Cache(load_keys, self._pool, MAX_ACCOUNTS)
         self.catalogue: Cache[None, Catalogue] = Cache(load_catalogue, self._pool, 1)
         self._unsubscribe = changes.subscribe(self._changed)
-
-    async def grant(self, digest: str) -> Grant | None:
-        """What the token of this digest opens, or None if it is nobody's."""
-        refused = self.strangers.get(digest)
-        if refused is not None and monotonic() - refused < FRESH_SECONDS:
-            return None
-        since = monotonic()
-        grant = await self.grants.get(digest)
-        # One that was forgotten while it was loaded may be somebody by now.
-        if grant is None and self.grants.forget(digest):
-            self.strangers[digest] = since
-            self.strangers.move_to_end(digest)
-            if len(self.strangers) > MAX_STRANGERS:
-                self.strangers.popitem(last=False)
-        return grant
 
     async def run(self, work: Callable[..., V], *arguments: Any) -> V:  # Any: the work's own.
         """Run `work`, which may use the database, in a thread. Raises SnapshotUnavailable."""
@@ -234,28 +247,26 @@ class Snapshot:
             self._pool.submit(close_connections)
         self._pool.shutdown()
 
-    def _changed(self, kind: str, changed: str) -> None:
+    def _changed(self, kind: changes.Kind, changed: str) -> None:
         """Called by whichever thread heard of it."""
         with suppress(RuntimeError):  # The loop has just been closed: there is nothing to forget.
             self._loop.call_soon_threadsafe(self._forget, kind, changed)
 
-    def _forget(self, kind: str, changed: str) -> None:
-        # A token, or its user, may have been tried before it was announced here.
-        self.strangers.clear()
+    def _forget(self, kind: changes.Kind, changed: str) -> None:
         if kind == "catalogue":
             # Also said when word may have been missed, so that nothing is certain any more.
             self.catalogue.clear()
             self.keys.clear()
             self.grants.clear()
-        elif kind == "token":
-            self.grants.drop(lambda grant: grant is None or str(grant.own.token_id) == changed)
-        else:
-            with suppress(ValueError):  # Whatever it names, it is no account.
-                self._forget_account(UUID(changed))
-
-    def _forget_account(self, id_: UUID) -> None:
-        self.keys.forget(id_)
-        self.grants.drop(lambda grant: grant is None or id_ in grant.accounts)
+            return
+        with suppress(ValueError):  # Whatever it names, it is no token or account.
+            id_ = UUID(changed)
+            if kind in {"account", "keys"}:
+                self.keys.forget(id_)
+            if kind in {"account", "token"}:
+                self.grants.forget(id_)
+                # An unknown token may have been tried before it was announced here.
+                self.grants.forget(UNKNOWN)
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
@@ -303,10 +314,11 @@ def load_catalogue(_: None) -> Catalogue:
     prices: dict[int, list[Price]] = {}
     for price in Price.objects.all():
         prices.setdefault(price.offering_id, []).append(price)
+    direct = direct_entries()
     offers: dict[str, list[Offer]] = {}
-    for row in Offering.objects.routable().filter(direct=False).order_by("provider", "pk"):
+    for row in Offering.objects.routable().order_by("provider", "pk"):
         provider = PROVIDERS.get(row.provider)
-        if provider is None:
+        if provider is None or row.direct != (row.model_id in direct):
             continue
         endpoints = frozenset(provider.endpoints)
         if row.endpoints is not None:
@@ -316,7 +328,7 @@ def load_catalogue(_: None) -> Catalogue:
     rows = [row for row in CatalogModel.objects.all() if row.pk in offers]
     return Catalogue(
         models={row.pk: _model(row, tuple(offers[row.pk])) for row in rows},
-        known=spellings((row.pk, row.aliases) for row in rows),
+        known=spellings(((row.pk, row.aliases) for row in rows), direct),
     )
 
 

@@ -396,5 +396,5 @@ def test_the_command_suggests_near_names_and_names_an_empty_catalogue():
 
 @pytest.mark.django_db
 def test_prices_of_a_model_are_read_in_few_queries(django_assert_num_queries):
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         shown("claude-haiku-5-5")

@@ -66,6 +66,39 @@ def test_what_the_organization_does_not_allow_is_refused_everywhere(
     assert agent.post(CHAT.path, CHAT.body(model="gpt-6-luna")).status_code == 200
 
 
+def test_a_direct_entry_is_refused_like_any_other(
+    make_agent, allow, keys, organization, member, direct_entry, simulator
+):
+    own = make_agent(member, account=organization, allowed_models=[LUNA])
+    any_model = make_agent(member, account=organization)
+    assert direct_entry in listed(any_model)
+    allow(LUNA)
+    for agent, told in (
+        (any_model, f"The organization Acme allows only {LUNA}, and not {direct_entry};"),
+        (own, f"The organization Acme allows only {LUNA}, and not {direct_entry};"),
+    ):
+        answer = agent.post(CHAT.path, CHAT.body(model=direct_entry))
+        assert (answer.status_code, CHAT.error(answer).code) == (403, "model_not_allowed")
+        assert CHAT.error(answer).message.startswith(told)
+    allow(LUNA, direct_entry)
+    answer = own.post(CHAT.path, CHAT.body(model=direct_entry))
+    assert (answer.status_code, CHAT.error(answer).code) == (403, "model_not_allowed")
+    assert CHAT.error(answer).message.startswith(f"This API token may not use {direct_entry}.")
+    assert direct_entry not in listed(own)
+    assert simulator.calls == []
+    assert any_model.post(CHAT.path, CHAT.body(model=direct_entry)).status_code == 200
+
+
+def test_what_is_not_allowed_is_refused_before_a_key_is_looked_for(
+    make_agent, allow, organization, member, direct_entry
+):
+    allow(LUNA)
+    agent = make_agent(member, account=organization)
+    for model in (direct_entry, OSS):
+        answer = agent.post(CHAT.path, CHAT.body(model=model))
+        assert CHAT.error(answer).code == "model_not_allowed"
+
+
 def test_both_bind_and_the_message_says_which_it_was(make_agent, allow, keys, organization, member):
     allow(LUNA, HAIKU)
     agent = make_agent(member, account=organization, allowed_models=[HAIKU, OSS])

@@ -15,6 +15,7 @@ from orgs.actions import revoke_token
 from orgs.changes import announce
 from orgs.models import ApiToken
 from orgs.origin import Origin
+from tests.gateway.test_without_a_database import unreadable
 
 LUNA: Any = {"model": "openai/gpt-6-luna", "messages": [{"role": "user", "content": "say: pong"}]}
 HAIKU: Any = {
@@ -74,6 +75,27 @@ def test_a_key_that_has_just_been_added_serves_the_next_call(agent, key):
         agent.openai.chat.completions.create(**LUNA)
     key("openai")
     assert agent.openai.chat.completions.create(**LUNA)
+
+
+def test_after_a_keys_change_nobody_is_asked_for_their_token_anew(
+    make_agent, organization, key, owner, member
+):
+    stored = key("openai", account=organization)
+    agents = [make_agent(owner, account=organization), make_agent(member, account=organization)]
+    agents.append(make_agent(member))
+    agents[-1].session.headers["x-megabrain-organization"] = organization.slug
+
+    def told() -> set[int]:
+        return {agent.post("chat/completions", LUNA).status_code for agent in agents}
+
+    assert told() == {200}
+    # Whose the tokens are cannot be looked up: it has to be known still.
+    with unreadable(ApiToken):
+        set_enabled(actor=owner, key=stored, enabled=False, origin=Origin())
+        assert told() == {404}
+        delete_key(actor=owner, key=stored, origin=Origin())
+        key("openai", account=organization)
+        assert told() == {200}
 
 
 def test_a_revoked_token_stops_and_the_other_goes_on(agent, make_agent, key, owner, simulator):

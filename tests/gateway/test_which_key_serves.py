@@ -6,6 +6,8 @@ import openai
 import pytest
 
 from byok.actions import set_enabled
+from byok.models import CatalogModel, Offering
+from orgs.changes import announce
 from orgs.origin import Origin
 
 CHAT, RESPONSES, MESSAGES = "chat/completions", "responses", "messages"
@@ -110,6 +112,61 @@ def test_without_a_key_the_caller_is_told_which_to_add_and_where(
     row = usage_row(answer.headers["x-request-id"])
     assert (row.status, row.outcome, row.payer) == (status, "byok_key_required", "none")
     assert (row.usage_source, row.attempts) == ("none", [])
+
+
+def test_a_direct_entry_is_served_by_its_prefixed_name(agent, key, direct_entry, simulator):
+    key("novita")
+    for spelling in (direct_entry, f" {direct_entry.upper()}\n"):
+        answer = agent.post(CHAT, question(spelling))
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-megabrain-provider"] == "novita"
+        assert answer.headers["x-megabrain-payer"] == "byok"
+        assert simulator.calls[-1].json["model"] == "openai/gpt-oss-20b"
+    entry = next(each for each in agent.get("models").json()["data"] if each["id"] == direct_entry)
+    assert entry["byok"] == {"available": True, "providers": ["novita"]}
+    assert agent.get(f"models/{direct_entry}").json() == entry
+
+
+def test_a_direct_entry_without_its_key_says_which_to_add_and_where(
+    agent, key, settings, direct_entry, simulator
+):
+    key("fireworks")
+    answer = agent.post(CHAT, question(direct_entry))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (404, "byok_key_required")
+    page = f"{settings.MEGABRAIN_BASE_URL}/account/byok/"
+    assert f"{direct_entry} needs a provider key" in error["message"]
+    assert f"Add one of Novita at {page}" in error["message"]
+    assert agent.get(f"models/{direct_entry}").json()["byok"]["available"] is False
+    assert simulator.calls == []
+
+
+def test_a_direct_entry_takes_no_other_name_from_the_model_of_all(agent, key, direct_entry):
+    CatalogModel.objects.filter(pk=direct_entry).update(aliases=["gpt-6-luna", "plan-only"])
+    announce("catalogue")
+    for spelling, model in (
+        ("gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("openai/gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("gpt-6-luna", "openai/gpt-6-luna"),
+        (direct_entry, direct_entry),
+    ):
+        assert agent.get(f"models/{spelling}").json()["id"] == model
+    assert agent.get("models/plan-only").status_code == 404
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["offered", "switched off"])
+def test_what_a_provider_offers_directly_serves_no_model_of_all(agent, key, simulator, others):
+    model = "openai/gpt-6-luna"
+    Offering.objects.filter(model=model).update(enabled=others)
+    Offering.objects.create(
+        model_id=model, provider="novita", upstream_id="openai/gpt-oss-20b", direct=True
+    )
+    announce("catalogue")
+    key("novita")
+    answer = agent.post(CHAT, question(model))
+    assert answer.status_code == 404
+    assert "Novita" not in answer.json()["error"]["message"]
+    assert simulator.calls == []
 
 
 def test_a_disabled_key_is_named_and_not_used(agent, key, owner, simulator):
