@@ -37,6 +37,7 @@ class CatalogModel(models.Model):
     source = models.CharField(max_length=20, choices=Source, default=Source.BUNDLED)
 
     class Meta:
+        verbose_name = "model"
         ordering = ["id"]
 
     def __str__(self) -> str:

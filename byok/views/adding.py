@@ -21,8 +21,8 @@ from byok.providers.base import Provider
 from byok.views.page import (
     account_of,
     answer_with_list,
-    changing_page,
     key_of,
+    page,
     template,
 )
 from byok.views.rows import Pages, key_row, models_of
@@ -35,10 +35,10 @@ METHODS = ["GET", "HEAD", "POST"]
 
 @sensitive_post_parameters()
 @require_http_methods(METHODS)
-@changing_page
+@page
 def add(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """Choose a provider, then paste its key. Without JavaScript these are two steps."""
-    account = account_of(request, slug)
+    account = account_of(request, slug, to_change=True)
     if request.method == "POST":
         return _add(request, account)
     chosen = PROVIDERS.get(request.GET.get("provider", ""))
@@ -116,10 +116,10 @@ def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]
 
 @sensitive_post_parameters()
 @require_http_methods(METHODS)
-@changing_page
+@page
 def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Replace the secret of a key; until then the stored one stays in use."""
-    key = key_of(request, slug, key_id)
+    key = key_of(request, slug, key_id, to_change=True)
     pages = Pages(key.account)
     shown = key_row(key)
     provider = PROVIDERS.get(key.provider)

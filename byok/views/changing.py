@@ -23,7 +23,6 @@ from byok.providers import name_of
 from byok.views.page import (
     answer_with_key,
     answer_with_list,
-    changing_page,
     details_context,
     key_of,
     page,
@@ -36,10 +35,10 @@ from orgs.requests import SignedInRequest
 
 
 @require_POST
-@changing_page
+@page
 def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Let routing use the key, or not."""
-    key = key_of(request, slug, key_id)
+    key = key_of(request, slug, key_id, to_change=True)
     wanted = request.POST.get("enabled")
     if wanted not in ("true", "false"):
         raise BadRequest("`enabled` is true or false.")
@@ -57,10 +56,10 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@changing_page
+@page
 def reminder(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Set or clear the day from which the key is marked for replacement."""
-    key = key_of(request, slug, key_id)
+    key = key_of(request, slug, key_id, to_change=True)
     shown = key_row(key)
     if request.method != "POST":
         # Where a form that was wrong is shown again; reloaded, it is the page with the form.
@@ -104,10 +103,10 @@ class Consequences:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@changing_page
+@page
 def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Say what will be lost, then delete the key for good."""
-    key = key_of(request, slug, key_id)
+    key = key_of(request, slug, key_id, to_change=True)
     if request.method != "POST":
         context = {
             "pages": Pages(key.account),

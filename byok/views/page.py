@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
@@ -16,9 +14,9 @@ from byok.actions import KeyGone
 from byok.forms import ReminderForm
 from byok.models import KeyTest, ProviderKey
 from byok.views.rows import KeyRow, Pages, key_rows, models_of
-from orgs.access import account_or_404, recent_login_required
+from orgs.access import account_or_404, account_page
 from orgs.models import Account, AuditEvent
-from orgs.permissions import NotPermitted, Permission
+from orgs.permissions import Permission
 from orgs.requests import SignedInRequest, path_on_screen
 
 EVENTS_SHOWN = 8
@@ -29,40 +27,32 @@ P = ParamSpec("P")
 def page(
     view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """For signed-in visitors, as they stand when the change is made.
+    """A page of an account; a key that somebody deletes meanwhile is not found."""
 
-    A key or an account that somebody deletes meanwhile is not found, and whoever loses the right
-    meanwhile is refused.
-    """
-
-    @login_required
+    @account_page
     @wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: SignedInRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
-            return view(cast("SignedInRequest", request), *args, **kwargs)
+            return view(request, *args, **kwargs)
         except (KeyGone, ProviderKey.DoesNotExist):
             raise Http404 from None
-        except NotPermitted:
-            raise PermissionDenied from None
 
     return guarded
 
 
-def changing_page(
-    view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """A page that changes keys: for visitors who have signed in a moment ago."""
-    return recent_login_required(page(view))
+def account_of(request: SignedInRequest, slug: str | None, *, to_change: bool = False) -> Account:
+    """The account whose keys the page is about, if the visitor may manage them.
+
+    `to_change` them one has to have signed in a moment ago.
+    """
+    return account_or_404(request, slug, Permission.MANAGE_KEYS, recent_login=to_change)
 
 
-def account_of(request: SignedInRequest, slug: str | None) -> Account:
-    """The account whose keys the page is about, if the visitor may manage them."""
-    return account_or_404(request, slug, Permission.MANAGE_KEYS)
-
-
-def key_of(request: SignedInRequest, slug: str | None, key_id: UUID) -> ProviderKey:
+def key_of(
+    request: SignedInRequest, slug: str | None, key_id: UUID, *, to_change: bool = False
+) -> ProviderKey:
     """That key of that account; any other account's is not found."""
-    account = account_of(request, slug)
+    account = account_of(request, slug, to_change=to_change)
     keys = ProviderKey.objects.for_account(account).select_related("account", "created_by")
     return get_object_or_404(keys, pk=key_id)
 

@@ -261,10 +261,19 @@ class ConfiguredProvider:
 
 
 def configured_providers(account: Account) -> list[ConfiguredProvider]:
-    """The providers that the account has keys of, by name. Nothing else of a key is even read."""
-    ids = ProviderKey.objects.for_account(account).values_list("provider", flat=True)
-    models = models_of(ids)
-    found = [ConfiguredProvider(name_of(id_), models[id_]) for id_ in ids]
+    """The providers whose keys serve the account's calls, by name, with the models it allows.
+
+    Nothing else of a key is even read.
+    """
+    ids = ProviderKey.objects.for_account(account).enabled().values_list("provider", flat=True)
+    models, allowed = models_of(ids), account.allowed_models
+    found = [
+        ConfiguredProvider(
+            name_of(id_),
+            [model for model in models[id_] if allowed is None or model.pk in allowed],
+        )
+        for id_ in ids
+    ]
     return sorted(found, key=lambda provider: provider.name.lower())
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -46,6 +47,11 @@ CHANGES: dict[str, Change] = {
     "delete": lambda actor, key: delete_key(actor=actor, key=key, origin=ORIGIN),
     "test": lambda actor, key: request_test(actor=actor, key=key, origin=ORIGIN),
 }
+WAITS_FOR_US = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))
+    )
+"""
 STAFF_MAY = {"disable": "byok.key.disabled", "test": "byok.key.tested"}
 
 
@@ -115,21 +121,43 @@ def test_a_manager_who_is_losing_the_role_is_asked_after_it_is_lost(
     """The change begins while the demotion is under way, and waits for it."""
     membership = Membership.objects.get(account=key.account, user=billing_manager)
     results: list[object] = []
+    begins = threading.Event()
+
+    def noticing(execute: Any, sql: str, *arguments: Any) -> Any:  # Any: Django's own.
+        if sql.startswith("BEGIN"):
+            begins.set()
+        return execute(sql, *arguments)
 
     def act() -> None:
         try:
-            results.append(CHANGES[change](billing_manager, key))
+            with connection.execute_wrapper(noticing):
+                results.append(CHANGES[change](billing_manager, key))
         except NotPermitted as refused:
             results.append(refused)
         finally:
             connection.close()
+            begins.set()
 
     changing = threading.Thread(target=act)
     with transaction.atomic():
         change_role(actor=owner, membership=membership, role="member", origin=ORIGIN)
         changing.start()
-        time.sleep(0.3)
+        until_it_waits(changing, begins)
         before = stored()
     changing.join(60)
     assert [type(result) for result in results] == [NotPermitted]
     assert stored() == before
+
+
+def until_it_waits(changing: threading.Thread, begins: threading.Event) -> None:
+    """Until the thread's transaction waits for the end of ours, or has ended without."""
+    if connection.vendor == "sqlite":
+        # One that writes waits where it begins.
+        assert begins.wait(60)
+        return
+    with connection.cursor() as cursor:
+        while changing.is_alive():
+            cursor.execute(WAITS_FOR_US)
+            if cursor.fetchone() == (True,):
+                return
+            time.sleep(0.01)

@@ -199,7 +199,6 @@ def test_a_member_is_not_sent_to_who_cannot_sign_in(member_client, organization,
 
 STATES = [
     {"hint": "canary-hint"},
-    {"enabled": False},
     {"health": "failing", "health_code": "no_credit", "health_message": "canary-message"},
     {"health": "works", "last_used_at": timezone.now()},
     {"remind_on": timezone.now().date()},
@@ -217,6 +216,33 @@ def test_a_members_page_is_the_same_however_a_key_is_doing(state, member_client,
     )
     after = member_client.get(f"{at('keys')}?saved={key.pk}")
     assert sent(after.content.decode()) == sent(before.content.decode())
+
+
+def test_a_member_sees_no_provider_whose_key_is_disabled(member_client, organization, owner, key):
+    add_key(
+        actor=owner,
+        account=organization,
+        provider="deepseek",
+        secret=Secret("sk-sim-ok-0123456789abcdefghij"),
+        origin=ORIGIN,
+    )
+    assert "Anthropic" in text_of(member_client.get(at("keys")))
+    ProviderKey.objects.filter(pk=key.pk).update(enabled=False)
+    page = text_of(member_client.get(at("keys")))
+    assert "DeepSeek" in page
+    assert "Anthropic" not in page
+    ProviderKey.objects.update(enabled=False)
+    assert "No providers yet" in text_of(member_client.get(at("keys")))
+
+
+def test_a_member_sees_only_the_models_that_may_be_called(member_client, organization, key):
+    Account.objects.filter(pk=organization.pk).update(
+        allowed_models=["anthropic/claude-haiku-4.5", "deepseek/deepseek-v4.1-flash"]
+    )
+    page = text_of(member_client.get(at("keys")))
+    assert "Anthropic 1 supported model " in page
+    assert "anthropic/claude-haiku-4.5" in page
+    assert "anthropic/claude-sonnet" not in page
 
 
 def test_nothing_of_a_key_is_in_a_members_page(member_client, key):
@@ -411,7 +437,7 @@ def test_a_manager_who_was_made_a_member_meanwhile_is_refused(
             assert 'id="providers"' in answer.content.decode()
         else:
             assert answer.status_code == 403, name
-            assert "your role in this account does not allow it" in text_of(answer)
+            assert "your role in Acme does not allow it" in text_of(answer)
     assert rows() == before
 
 

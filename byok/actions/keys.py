@@ -1,16 +1,10 @@
-"""Every change of a provider key and of the catalogue: one function each, with its audit row.
+"""Provider keys: added, replaced, switched, reminded of, deleted and tested.
 
-The account is held first, so that whoever is losing their role at this moment is asked after it is
-lost; then permission, then the row is locked, changed and told to the audit log, and what other
-processes remember is announced as stale: all in one transaction. Plaintext goes in as a `Secret`
-and is sealed by the field that stores it; nothing here returns it.
-
-`actor` is None for the operator at the command line, who may do anything.
+Plaintext goes in as a `Secret` and is sealed by the field that stores it; nothing here returns it.
 """
 
 import datetime
 import uuid
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -18,16 +12,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from byok.catalogue import load_bundled
-from byok.models import CatalogModel, CatalogueLoad, KeyTest, Offering, ProviderKey, Source
+from byok.actions.holding import KeyGone, hold
+from byok.models import KeyTest, ProviderKey
 from byok.providers import PROVIDERS
 from byok.tasks import run_key_test
 from byok.vault import Secret, fingerprint, hint
-from orgs.audit import Event, Fact, Target, record
+from orgs.audit import Event, record
 from orgs.changes import announce
 from orgs.models import Account, User
 from orgs.origin import Origin
-from orgs.permissions import Permission, require_any
+from orgs.permissions import Permission
 
 #: What staff may do to any account's key, too: try it, and stop it.
 STAFF_TOO = {Permission.MANAGE_KEYS, Permission.ASSIST}
@@ -43,8 +37,6 @@ SECRET_FIELDS = (
     "health_message",
     "health_at",
 )
-#: What staff may change of a model.
-MODEL_FIELDS = ("name", "context", "max_output", "capabilities", "aliases")
 #: A connection to the queue that has gone stale is renewed; nobody waits longer than that.
 ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
 NOT_QUEUED = "not_queued"
@@ -60,31 +52,12 @@ class KeyAlreadyExists(Exception):
     """The account has a key for this provider."""
 
 
-class KeyGone(Exception):
-    """The key was deleted by someone else in the meantime."""
-
-
-class AccountGone(KeyGone):
-    """The account was deleted in the meantime, and its keys with it."""
-
-
 class TooManyTests(Exception):
     """The key was tested as often as it may be in a minute; `seconds` until the next test."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"Test again in {seconds} seconds.")
         self.seconds = seconds
-
-
-class OfferingGone(Exception):
-    """The offering left the catalogue in the meantime."""
-
-
-class ModelGone(Exception):
-    """The model left the catalogue in the meantime."""
-
-
-# Provider keys ------------------------------------------------------------------------------
 
 
 def add_key(
@@ -97,12 +70,12 @@ def add_key(
     """
     try:
         with transaction.atomic():
-            account = _held(account, actor, Permission.MANAGE_KEYS)
+            account = hold(account, actor, Permission.MANAGE_KEYS)
             key = ProviderKey(account=account, provider=provider, created_by=actor)
             _put(secret, key)
             key.save(force_insert=True)
             record(event=Event.KEY_ADDED, account=account, actor=actor, target=key, origin=origin)
-            announce("account", str(account.pk))
+            announce("keys", str(account.pk))
     except IntegrityError:
         if ProviderKey.objects.for_account(account).filter(provider=provider).exists():
             # Without its cause: a database's complaint may quote the row.
@@ -192,141 +165,6 @@ def request_test(*, actor: User | None, key: ProviderKey, origin: Origin) -> Key
     return test
 
 
-# The catalogue ------------------------------------------------------------------------------
-
-
-def set_offering_enabled(*, actor: User, offering: Offering, enabled: bool, origin: Origin) -> bool:
-    """Let requests be routed to the offering, or not; loading the catalogue again keeps it so.
-
-    For staff. Says whether that changed anything. Raises `NotPermitted`, `OfferingGone`.
-    """
-    with transaction.atomic():
-        platform = _platform(actor)
-        current = Offering.objects.select_for_update().filter(pk=offering.pk).first()
-        if current is None:
-            raise OfferingGone
-        if current.enabled == enabled:
-            return False
-        current.enabled = enabled
-        current.save(update_fields=["enabled"])
-        _told_of_catalogue(
-            Event.OFFERING_CHANGED,
-            current,
-            platform,
-            actor,
-            origin,
-            changed=["enabled"],
-            details={"enabled": enabled},
-        )
-    return True
-
-
-def change_model(
-    *, actor: User, model: CatalogModel, values: Mapping[str, object], origin: Origin
-) -> bool:
-    """Give a model other `MODEL_FIELDS`. From then on the bundled catalogue leaves it alone.
-
-    For staff. Says whether that changed anything. Raises `NotPermitted`, `ModelGone`.
-    """
-    with transaction.atomic():
-        platform = _platform(actor)
-        current = _locked_model(model)
-        changed = [
-            field
-            for field in MODEL_FIELDS
-            if field in values and getattr(current, field) != values[field]
-        ]
-        if not changed:
-            return False
-        for field in changed:
-            setattr(current, field, values[field])
-        current.source = Source.STAFF
-        current.save(update_fields=[*changed, "source"])
-        _told_of_catalogue(Event.MODEL_CHANGED, current, platform, actor, origin, changed=changed)
-    return True
-
-
-def restore_model(*, actor: User, model: CatalogModel, origin: Origin) -> bool:
-    """Take back what staff changed of a model: it is again as the bundled catalogue has it.
-
-    For staff. Says whether that changed anything. Raises `NotPermitted`, `ModelGone`.
-    """
-    with transaction.atomic():
-        platform = _platform(actor)
-        current = _locked_model(model)
-        if current.source != Source.STAFF:
-            return False
-        _told_of_catalogue(
-            Event.MODEL_CHANGED, current, platform, actor, origin, changed=["source"]
-        )
-        current.source = Source.BUNDLED
-        current.save(update_fields=["source"])
-        _load_again()
-    return True
-
-
-def reload_catalogue(*, actor: User, origin: Origin) -> None:
-    """Load the bundled catalogue again; what staff set stays. For staff. Raises `NotPermitted`."""
-    with transaction.atomic():
-        platform = _platform(actor)
-        _load_again()
-        _told_of_catalogue(Event.CATALOGUE_RELOADED, platform, platform, actor, origin)
-
-
-def _platform(actor: User) -> Account:
-    """The platform account, in whose trail changes of the catalogue are told, held."""
-    return _held(Account.objects.platform(), actor, Permission.ASSIST)
-
-
-def _locked_model(model: CatalogModel) -> CatalogModel:
-    current = CatalogModel.objects.select_for_update().filter(pk=model.pk).first()
-    if current is None:
-        raise ModelGone
-    return current
-
-
-def _load_again() -> None:
-    """Load the edition that ships with this version, even if it is the one that was loaded last."""
-    CatalogueLoad.objects.filter(source=Source.BUNDLED).update(edition="")
-    load_bundled()
-
-
-def _told_of_catalogue(
-    event: Event,
-    target: Target,
-    platform: Account,
-    actor: User,
-    origin: Origin,
-    *,
-    changed: Sequence[str] = (),
-    details: Mapping[str, Fact] | None = None,
-) -> None:
-    record(
-        event=event,
-        account=platform,
-        actor=actor,
-        target=target,
-        origin=origin,
-        changed=changed,
-        details=details,
-    )
-    announce("catalogue")
-
-
-# What all of them begin and end with --------------------------------------------------------
-
-
-def _held(account: Account, actor: User | None, *permissions: Permission) -> Account:
-    """The account, held until the transaction ends, once `actor` may do one of these in it."""
-    try:
-        account = Account.objects.locked(account)
-    except Account.DoesNotExist:
-        raise AccountGone from None
-    if actor is not None:
-        require_any(actor, set(permissions), account)
-    return account
-
-
 def _put(secret: Secret, key: ProviderKey) -> None:
     """Give the key this secret, and what may be known of it: nobody has tried it yet."""
     key.secret = secret
@@ -341,7 +179,7 @@ def _put(secret: Secret, key: ProviderKey) -> None:
 def _locked(key: ProviderKey, actor: User | None, *permissions: Permission) -> ProviderKey:
     """The row as it is now, kept from others until the transaction ends, and its account held."""
     # By its id alone: the account may be gone, and then there is no row to load.
-    _held(Account(pk=key.account_id), actor, *permissions)
+    hold(Account(pk=key.account_id), actor, *permissions)
     rows = ProviderKey.objects.select_for_update(of=("self",)).select_related("account")
     try:
         return rows.get(pk=key.pk)
@@ -365,7 +203,7 @@ def _told(
         origin=origin,
         changed=changed or [],
     )
-    announce("account", str(key.account_id))
+    announce("keys", str(key.account_id))
 
 
 def _check_rate(key: ProviderKey) -> None:
