@@ -1,10 +1,9 @@
 """Usage, for staff to look up."""
 
 from django.contrib import admin
-from django.utils.safestring import SafeString
 
 from billing.models import UsageRecord
-from orgs.admin.base import StaffAdmin, page_link
+from orgs.admin.base import StaffAdmin
 
 
 @admin.register(UsageRecord)
@@ -57,7 +56,3 @@ class UsageRecordAdmin(StaffAdmin):
         "overhead_us",
         "client",
     ]
-
-    @admin.display(description="Account")
-    def of_account(self, record: UsageRecord) -> SafeString:
-        return page_link("orgs_account", record.account_id)

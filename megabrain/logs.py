@@ -4,6 +4,7 @@ Events are logged by name with fields (`log.info("relay.failed", provider=…)`)
 credentials and request bodies are never fields.
 """
 
+import logging
 import re
 from typing import Any
 
@@ -27,6 +28,13 @@ def without_links(_logger: Any, _name: str, line: Any) -> Any:  # Any: structlog
         if isinstance(line.get(name), str):
             line[name] = _LINKS.sub(r"\1/***", line[name])
     return line
+
+
+def without_traceback_of_refusals(record: logging.LogRecord) -> bool:
+    """Django logs what it answered with 4xx as a warning, and as if something were broken."""
+    if record.levelno < logging.ERROR:
+        record.exc_info = None
+    return True
 
 
 def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
@@ -63,11 +71,13 @@ def configuration(*, level: str, as_json: bool) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"refusals": {"()": lambda: without_traceback_of_refusals}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Paths can hold one-time codes of sign-in mails; the proxy in front keeps access logs.
             "uvicorn.access": {"level": "WARNING"},
             "django.server": {"level": "WARNING"},
+            "django.request": {"filters": ["refusals"]},
         },
     }

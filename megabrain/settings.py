@@ -210,6 +210,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},  # The next one goes on where it would have.
     },
+    "forget-letters": {"task": "orgs.tasks.forget_letters", "schedule": crontab(minute="30")},
     "anchor-audit": {"task": "orgs.tasks.anchor_audit", "schedule": crontab(hour="0", minute="10")},
 }
 
@@ -326,8 +327,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-DATETIME_FORMAT = "Y-m-d H:i:s"  # In the admin; pages for people say more than that.
-DATE_FORMAT = "Y-m-d"
+FORMAT_MODULE_PATH = "megabrain.formats"
 STATIC_URL = "/static/"
 STATIC_ROOT = MEGABRAIN_HOME / "static"
 STATIC_ROOT.mkdir(exist_ok=True)

@@ -238,7 +238,7 @@ def _switch(request: SignedInRequest, key: ProviderKey, *, enabled: bool) -> str
 
 @admin.register(KeyTest)
 class KeyTestAdmin(StaffAdmin):
-    list_display = ["created_at", "of_key", "state", "code", "model", "latency_ms"]
+    list_display = ["created_at", "of_key", "of_account", "state", "code", "model", "latency_ms"]
     list_select_related = ["key"]
     ordering = ["key_id", "-created_at"]
     search_fields = ["id", "key_id"]
@@ -247,6 +247,7 @@ class KeyTestAdmin(StaffAdmin):
     fields = [
         "id",
         "of_key",
+        "of_account",
         "requested_by",
         "state",
         "code",
@@ -260,4 +261,4 @@ class KeyTestAdmin(StaffAdmin):
 
     @admin.display(description="Key")
     def of_key(self, test: KeyTest) -> SafeString:
-        return page_link("byok_providerkey", test.key_id, test.key)
+        return page_link("byok_providerkey", test.key_id, name_of(test.key.provider))

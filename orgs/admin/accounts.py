@@ -72,17 +72,39 @@ class MembershipAdmin(StaffAdmin):
         MemberGone: "{row}: not, or no more, a membership of an organization.",
     }
 
-    @row_action("Make them an owner", sensible=lambda row: _may_become(row, "owner"))
+    def called(self, row: Membership) -> str:
+        return f"{row.user} in {row.account}"
+
+    @row_action(
+        "Make them an owner",
+        warning=(
+            "They may do everything in the organization, at once: manage its keys and members, "
+            "read its audit log, rename and delete it."
+        ),
+        sensible=lambda row: _may_become(row, "owner"),
+    )
     def make_owner(self, request: SignedInRequest, membership: Membership) -> str:
         return _role(request, membership, Membership.Role.OWNER)
 
     @row_action(
-        "Make them a billing manager", sensible=lambda row: _may_become(row, "billing_manager")
+        "Make them a billing manager",
+        warning=(
+            "They may manage the organization's keys and read its audit log, at once. An owner no "
+            "longer manages members, and the open invitations they sent are revoked."
+        ),
+        sensible=lambda row: _may_become(row, "billing_manager"),
     )
     def make_billing_manager(self, request: SignedInRequest, membership: Membership) -> str:
         return _role(request, membership, Membership.Role.BILLING_MANAGER)
 
-    @row_action("Make them a member", sensible=lambda row: _may_become(row, "member"))
+    @row_action(
+        "Make them a member",
+        warning=(
+            "They keep their API tokens, and no longer manage the organization's keys or members, "
+            "nor read its audit log, at once. The open invitations they sent are revoked."
+        ),
+        sensible=lambda row: _may_become(row, "member"),
+    )
     def make_member(self, request: SignedInRequest, membership: Membership) -> str:
         return _role(request, membership, Membership.Role.MEMBER)
 
@@ -107,7 +129,8 @@ def _role(request: SignedInRequest, membership: Membership, role: Membership.Rol
     changed = change_role(
         actor=request.user, membership=membership, role=role, origin=Origin.of(request)
     )
-    return f"now {role.label.lower()}" if changed else f"was {role.label.lower()} already"
+    role_name = f"{'an' if role == Membership.Role.OWNER else 'a'} {role.label.lower()}"
+    return f"now {role_name}" if changed else f"was {role_name} already"
 
 
 @admin.register(Invitation)

@@ -1,9 +1,8 @@
 import uuid
 
 from django.contrib import admin
-from django.utils.safestring import SafeString
 
-from orgs.admin.base import StaffAdmin, page_link, row_action
+from orgs.admin.base import StaffAdmin, row_action
 from orgs.audit.verification import verify_whole
 from orgs.models import AuditEvent, AuditHead
 from orgs.requests import SignedInRequest
@@ -54,24 +53,16 @@ class AuditEventAdmin(StaffAdmin):
         "hash",
     ]
 
-    @admin.display(description="Account")
-    def of_account(self, event: AuditEvent) -> SafeString:
-        return page_link("orgs_account", event.account_id)
-
 
 @admin.register(AuditHead)
 class AuditHeadAdmin(StaffAdmin):
-    list_display = ["account_id", "sequence", "hash"]
+    list_display = ["account_id", "of_account", "sequence", "hash"]
     ordering = ["account_id"]
     account_field = "account_id"
     search_fields = ["account_id"]
     search_help_text = AuditEventAdmin.search_help_text
     fields = ["of_account", "sequence", "hash"]
     actions = ["verify"]
-
-    @admin.display(description="Account")
-    def of_account(self, head: AuditHead) -> SafeString:
-        return page_link("orgs_account", head.account_id)
 
     @row_action("Verify the audit log")
     def verify(self, request: SignedInRequest, head: AuditHead) -> str:

@@ -73,6 +73,13 @@ class Rows(ChangeList):
         self.params.pop(ORDER_VAR, None)
         return list(super().get_ordering(request, queryset))
 
+    def get_results(self, request: HttpRequest) -> None:
+        """The rows of the page, and in one query for all of them the accounts that they name."""
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        if "of_account" in self.list_display:
+            find_accounts(cast("StaffAdmin", self.model_admin), self.result_list)
+
 
 class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Nor does this.
     """A model in the admin, read-only, for staff.
@@ -137,8 +144,9 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Nor does this.
 
     # Django's signature has more types than its own calls use.
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only the filters that the page offers: any other column may have no index."""
-        return lookup.partition("__")[0] in self.list_filter
+        """Only the filters that the page offers: any other may have no index, or no meaning."""
+        field, _, kind = lookup.partition("__")
+        return field in self.list_filter and kind in {"", "exact"} and "\0" not in value
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Row], search_term: str
@@ -175,6 +183,17 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Nor does this.
         except ValidationError:
             return None
         return value
+
+    def called(self, row: Row) -> str:
+        """What a message about the row calls it."""
+        return str(row)
+
+    @admin.display(description="Account")
+    def of_account(self, row: Row) -> SafeString:
+        """The slug or the e-mail address that finds the account; of one that is gone its id."""
+        if not hasattr(row, "named_account"):
+            find_accounts(self, [row])
+        return page_link("orgs_account", self.account_id_of(row), row.named_account)
 
     # Pages -----------------------------------------------------------------------------------
 
@@ -316,7 +335,7 @@ class RowAction:
 
     def do(self, listed: StaffAdmin, request: SignedInRequest, row: Row) -> None:
         """To one row, whatever comes of the others; and tell what came of it."""
-        name = str(row)
+        name = listed.called(row)
         try:
             messages.success(request, f"{name}: {self.act(listed, request, row)}.")
         except NotPermitted as refused:
@@ -333,6 +352,16 @@ def row_action(
 ) -> Callable[[Act], RowAction]:
     """Make a method of a `StaffAdmin` a `RowAction`."""
     return lambda act: RowAction(act, label, warning, sensible)
+
+
+def find_accounts(listed: StaffAdmin, rows: Sequence[Row]) -> None:
+    """Give each row the name by which the account that it belongs to is looked up."""
+    ids = [listed.account_id_of(row) for row in rows]
+    wanted = {id_ for id_ in ids if id_ is not None}
+    found = Account.objects.filter(pk__in=wanted).values_list("pk", "user__email", "slug")
+    names = {id_: email or slug for id_, email, slug in found}
+    for row, id_ in zip(rows, ids, strict=True):
+        row.named_account = names.get(id_) if id_ else None
 
 
 def searched(model: str, term: object) -> str:

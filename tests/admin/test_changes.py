@@ -7,7 +7,7 @@ from django.db import connection, models
 from django.urls import reverse
 
 from byok.models import KeyTest, ProviderKey
-from orgs.models import AuditEvent, Membership, User
+from orgs.models import Account, AuditEvent, Membership, User
 from tests.admin.conftest import (
     Found,
     events,
@@ -51,13 +51,17 @@ def test_a_change_is_made_and_told_once(rows, desk, action, on, event, state):
     account = row.account
     before = events()
     desk.do(action, row)
-    assert events()[len(before) :] == [(event, "staff@example.com", str(account.pk))]
+    # Who is shut out is told of in each account that they are in.
+    accounts = [account, *Account.objects.filter(memberships__user=row.pk).exclude(pk=account.pk)]
+    told = {(event, "staff@example.com", str(each.pk)) for each in accounts}
+    assert len(events()) == len(before) + len(told)
+    assert set(events()[len(before) :]) == told
     left = type(row)._default_manager.filter(pk=row.pk)
     assert left.filter(**state).exists() if state else not left.exists()
     # Again, it changes nothing and tells nothing.
     if state:
         desk.do(action, row)
-    assert len(events()) == len(before) + 1
+    assert len(events()) == len(before) + len(told)
 
 
 @pytest.mark.parametrize(("action", "on", "event", "state"), CHANGES)
@@ -120,6 +124,31 @@ def test_a_personal_account_keeps_its_owner(desk, member, action):
     assert member_of(member.account, member).role == Role.OWNER
 
 
+@pytest.mark.parametrize("action", ["make_owner", "make_billing_manager", "make_member"])
+def test_staff_who_are_members_stay_what_they_are(desk, organization, staff, action):
+    mine = Membership.objects.create(account=organization, user=staff, role=Role.BILLING_MANAGER)
+    before = events()
+    assert "not permitted" in desk.do(action, mine)
+    assert member_of(organization, staff).role == Role.BILLING_MANAGER
+    assert events() == before
+
+
+def test_staff_who_are_owners_may_step_back(desk, organization, staff):
+    mine = Membership.objects.create(account=organization, user=staff, role=Role.OWNER)
+    assert "now a member" in desk.do("make_member", mine)
+    assert "not permitted" in desk.do("make_owner", mine)
+
+
+def test_a_member_does_not_come_back_before_an_owner(desk, organization, owner, member):
+    User.objects.filter(memberships__account=organization).update(is_active=False)
+    page = desk.do("reopen", member)
+    assert "Acme has no owner who can sign in. Somebody else has to become an owner" in page
+    member.refresh_from_db()
+    assert not member.is_active
+    desk.do("reopen", owner)
+    assert "the account is open again" in desk.do("reopen", member)
+
+
 def test_each_row_is_a_change_of_its_own_and_its_refusal_is_told(
     desk, organization, owner, member, billing_manager
 ):
@@ -127,8 +156,8 @@ def test_each_row_is_a_change_of_its_own_and_its_refusal_is_told(
     before = events()
     page = desk.do("make_member", *memberships)
     assert "is the only owner" in page
-    assert "billing_manager@example.com in Acme: Billing manager: now member." in page
-    assert "member@example.com in Acme: Member: was member already." in page
+    assert "billing_manager@example.com in Acme: now a member." in page
+    assert "member@example.com in Acme: was a member already." in page
     assert len(events()) == len(before) + 1
     assert member_of(organization, billing_manager).role == Role.MEMBER
 
@@ -265,3 +294,28 @@ def test_django_s_own_log_stays_empty(desk, acme, member):
     desk.do("close", member)
     desk.do("disable", acme.key)
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("action", "warning"),
+    [
+        ("make_owner", "They may do everything in the organization"),
+        ("make_billing_manager", "They may manage the organization"),
+        ("make_member", "no longer manage the organization"),
+    ],
+)
+def test_a_role_changes_only_once_it_was_confirmed(
+    desk, organization, member, staff_client, action, warning
+):
+    Membership.objects.filter(user=member, account=organization).update(
+        role=Role.MEMBER if action != "make_member" else Role.BILLING_MANAGER
+    )
+    membership = member_of(organization, member)
+    asked = staff_client.post(
+        list_url("orgs_membership"),
+        {"action": action, "index": "0", "_selected_action": [str(membership.pk)]},
+    )
+    assert warning in text_of(asked)
+    assert member_of(organization, member).role == membership.role
+    assert "member@example.com in Acme: now a" in desk.do(action, membership)
+    assert member_of(organization, member).role != membership.role

@@ -201,6 +201,36 @@ def test_no_address_makes_a_list_slow_or_break(acme, staff_client, name):
         assert staff_client.get(f"{list_url(name)}?_to_field={field}").status_code == 400, field
 
 
+FILTERED = [name for name in NAMES if ADMINS[name].list_filter]
+ODD = ["", "__exact", "__regex", "__iregex", "__in", "__isnull", "__gt", "__contains", "__range"]
+
+
+@pytest.mark.parametrize("name", FILTERED)
+def test_no_value_of_a_filter_breaks_a_list(acme, staff_client, name):
+    for field in ADMINS[name].list_filter:
+        for kind in ODD:
+            for value in ("%00", "a%00b", "(", "[", "a", "a,b", "", "1", "True", "%F0%9F%A6%84"):
+                query = f"{field}{kind}={value}"
+                answer = staff_client.get(f"{list_url(name)}?{query}")
+                assert answer.status_code in (200, 302, 400), query
+                if kind not in ("", "__exact") or "%00" in value:
+                    assert answer.status_code == 400, query
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("byok_offering", "provider=novita"),
+        ("byok_offering", "enabled__exact=1"),
+        ("byok_catalogmodel", "source__exact=bundled"),
+    ],
+)
+def test_the_filters_of_a_list_filter_it(acme, staff_client, name, query):
+    answer = staff_client.get(f"{list_url(name)}?{query}")
+    assert answer.status_code == 200
+    assert re.search(r'<th class="field-', text_of(answer))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("id_", ["x", "%00", "1", str(10**30), "00000000-0000", "a/b/c"])
 def test_a_page_of_nothing_leads_to_the_start(db, staff_client, name, id_):
@@ -242,3 +272,37 @@ def test_a_page_of_a_long_list_is_read_from_an_index(acme, staff_client, searche
         # The first rows in any order, to see how many there are, need no index.
         if "ORDER BY" in query or "WHERE" in query:
             assert not reads_it_all(query, "billing_usagerecord"), query
+
+
+@pytest.mark.parametrize("name", ["orgs_auditevent", "billing_usagerecord", "byok_keytest"])
+def test_rows_name_the_account_as_one_looks_it_up(acme, owner, staff_client, name):
+    usage_of(owner.account).save()
+    shown = text_of(staff_client.get(list_url(name)))
+    link = '<a href="{}">{}</a>'
+    account = acme.key.account
+    assert link.format(page_url(account), "acme") in shown
+    if name != "byok_keytest":
+        assert link.format(page_url(owner.account), "owner@example.com") in shown
+    row = ADMINS[name].model._default_manager.filter(**{ADMINS[name].account_field: account.pk})
+    assert link.format(page_url(account), "acme") in text_of(
+        staff_client.get(page_url(row.first()))
+    )
+
+
+def test_rows_of_an_account_that_is_gone_have_its_id(acme, staff_client):
+    account_id = acme.key.account_id
+    Account.objects.filter(pk=account_id).delete()
+    assert f">{account_id}</a>" in text_of(staff_client.get(list_url("billing_usagerecord")))
+
+
+def test_times_are_exact_and_say_that_they_are_utc(acme, staff_client):
+    at = f"{acme.usage.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert at in text_of(staff_client.get(list_url("billing_usagerecord")))
+    assert at in text_of(staff_client.get(page_url(acme.usage)))
+
+
+def test_things_are_called_as_everywhere(acme, staff_client):
+    index = text_of(staff_client.get("/admin/"))
+    assert "API tokens" in index
+    assert "Models" in index
+    assert "Catalog model" not in index

@@ -1,0 +1,1 @@
+"""How the admin writes times, in place of Django's own choice; other pages use words."""
