@@ -14,6 +14,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -24,23 +25,28 @@ from orgs.requests import SignedInRequest
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=HttpRequest)
+A = TypeVar("A", bound=HttpResponseBase)
 
 #: Where the session keeps the id of the organization whose pages the visitor was on last.
 LAST_ACCOUNT = "account"
+#: Methods that change nothing.
+LOOKING = {"GET", "HEAD"}
 
 
 def account_page(
-    view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[SignedInRequest, P], A],
+) -> Callable[Concatenate[HttpRequest, P], A]:
     """For signed-in visitors. Who loses the right while the view runs is refused as if before, and
     an account that is deleted meanwhile is not found.
     """
 
     @login_required
     @wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> A:
         try:
             return view(cast("SignedInRequest", request), *args, **kwargs)
+        except SignInAgain:
+            return cast("A", _sign_in_again(request))
         except NotPermitted:
             raise PermissionDenied from None
         except Account.DoesNotExist:
@@ -49,12 +55,24 @@ def account_page(
     return guarded
 
 
-def account_or_404(request: SignedInRequest, slug: str | None, permission: Permission) -> Account:
+class SignInAgain(Exception):
+    """The visitor may do this, but signed in a while ago: `account_page` asks them to confirm."""
+
+
+def account_or_404(
+    request: SignedInRequest,
+    slug: str | None,
+    permission: Permission,
+    *,
+    recent_login: bool = False,
+) -> Account:
     """The visitor's personal account (no slug) or the organization with that slug.
 
     A stranger gets 404, so that nothing tells whether it exists; a member without the right 403.
     From then on `request.account` is that account, `request.membership` the visitor's place in it
-    and `request.permissions` what they may do there.
+    and `request.permissions` what they may do there. With `recent_login`, whoever signed in a while
+    ago is asked who they are and then comes back. That goes for the page with the form, too: what
+    is posted is dropped, as it may hold a secret.
     """
     membership = membership_of(request.user, slug)
     if membership is None:
@@ -62,6 +80,8 @@ def account_or_404(request: SignedInRequest, slug: str | None, permission: Permi
     enter(request, membership)
     if permission not in request.permissions:
         raise PermissionDenied
+    if recent_login and not signed_in_recently(request):
+        raise SignInAgain
     return request.account
 
 
@@ -124,8 +144,7 @@ def recent_login_required(
 ) -> Callable[Concatenate[R, P], HttpResponse]:
     """Ask whoever signed in a while ago for password, passkey or code, and then come back.
 
-    What was posted is dropped, not kept for afterwards: it may hold a secret, and a session is
-    no place for one. So guard the page with the form, too, and it is asked for before.
+    For pages that are about no account; the others have `account_or_404` ask, after the role.
     """
 
     @wraps(view)
@@ -134,19 +153,25 @@ def recent_login_required(
             return view(request, *args, **kwargs)
         if not request.user.is_authenticated:
             return redirect_to_login(_page(request))
-        ways = get_adapter().get_reauthentication_methods(request.user)
-        if not ways:
-            raise PermissionDenied("There is no password or passkey to confirm with.")
-        if request.method != "GET":
-            messages.warning(request, "Nothing was changed yet. Confirm it is you, then try again.")
-        return HttpResponseRedirect(f"{ways[0]['url']}?{urlencode({'next': _page(request)})}")
+        return _sign_in_again(request)
 
     return guarded
 
 
+def _sign_in_again(request: HttpRequest) -> HttpResponse:
+    """The way to the confirmation and back. What was posted is not kept: a session is no place
+    for a secret."""
+    ways = get_adapter().get_reauthentication_methods(request.user)
+    if not ways:
+        raise PermissionDenied("There is no password or passkey to confirm with.")
+    if request.method not in LOOKING:
+        messages.warning(request, "Nothing was changed yet. Confirm it is you, then try again.")
+    return HttpResponseRedirect(f"{ways[0]['url']}?{urlencode({'next': _page(request)})}")
+
+
 def _page(request: HttpRequest) -> str:
     """The page to come back to: this one, or the one a form was sent from."""
-    if request.method == "GET":
+    if request.method in LOOKING:
         return request.get_full_path()
     page = request.headers.get("referer", "")
     if url_has_allowed_host_and_scheme(page, {request.get_host()}, request.is_secure()):

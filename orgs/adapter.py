@@ -56,6 +56,11 @@ class AccountAdapter(DefaultAccountAdapter):
         open_personal_account(user, Origin.of(request))
         return user
 
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Of all the person's columns this one: another may have changed since they were loaded."""
+        user.set_password(password)
+        user.save(update_fields=["password"])
+
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request) or NO_ADDRESS
 

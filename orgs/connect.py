@@ -56,7 +56,9 @@ def _example(token: ApiToken, served: Sequence[str], favourite: str, key: str) -
         return Example(usable[0])
     if by_account is not None and favourite not in by_account:
         return Example(
-            favourite, f"{token.account} does not allow {favourite}: name a model that it does."
+            favourite,
+            f"{token.account} does not allow {favourite}: name one that it does, "
+            "which the page API tokens lists.",
         )
     if favourite in served:
         return Example(favourite, f"This token may not use {favourite}: name one that it may.")

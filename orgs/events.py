@@ -1,6 +1,6 @@
 """What can happen in an account, each event with the sentence that tells it.
 
-A sentence follows the actor's name: "owner@example.com" "added the anthropic sk-ant-…1234 key".
+A sentence follows the actor's name: "owner@example.com" "added the Anthropic key".
 `{target}` stands for the label of what was acted on. Names read as `noun.verb`, or
 `app.noun.verb`; one that has been released never changes its meaning.
 """
@@ -40,7 +40,7 @@ class Event(StrEnum):
     TOKEN_REVOKED = "token.revoked", "revoked the API token {target}"
 
     ORG_CREATED = "org.created", "created this organization"
-    ORG_RENAMED = "org.renamed", "changed the name or address of this organization"
+    ORG_RENAMED = "org.renamed", "changed the name or slug of this organization"
     ORG_LIMITS_CHANGED = "org.limits_changed", "changed what members may use"
     ORG_DELETED = "org.deleted", "deleted this organization"
     MEMBER_INVITED = "org.member.invited", "invited {target}"

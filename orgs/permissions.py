@@ -68,6 +68,13 @@ def assists(user: User | AnonymousUser) -> bool:
     return user.is_active and user.is_staff
 
 
+def is_assisting(user: User, account: Account) -> bool:
+    """Whether whatever `user` does in `account` they do as MegaBrain's staff, being no member."""
+    if not assists(user) or account.kind == Account.Kind.PLATFORM:
+        return False
+    return not permissions_of(user, account)
+
+
 def may(user: User, permission: Permission, account: Account) -> bool:
     """Whether `user` may do `permission` in `account`.
 
@@ -97,7 +104,11 @@ def require(user: User, permission: Permission, account: Account) -> None:
 
 
 def require_any(user: User, permissions: set[Permission], account: Account) -> None:
-    """Raise `NotPermitted` unless `user` may do one of these."""
+    """Raise `NotPermitted` unless `user` may do one of these.
+
+    As they are now: whoever asks may have loaded the person before they were shut out.
+    """
+    user = User.objects.get(pk=user.pk)
     if not any(may(user, permission, account) for permission in permissions):
         wanted = " or ".join(sorted(permissions))
         raise NotPermitted(f"{user} may not {wanted} in {account}.")

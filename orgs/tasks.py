@@ -1,4 +1,4 @@
-"""What workers do for the audit log, by the clock."""
+"""What workers do by the clock: verify and anchor the audit log, forget letters."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
+from orgs.actions import invitations
 from orgs.audit import anchors, verification
 
 log = structlog.get_logger(__name__)
@@ -16,6 +17,11 @@ def verify_audit_chains() -> None:
     """Verify what was written since, and go on walking every chain once a day."""
     verification.verify_new_events(seconds=20)
     verification.walk_anew(seconds=20)
+
+
+@shared_task(time_limit=60)
+def forget_letters() -> None:
+    invitations.forget_letters()
 
 
 @shared_task(time_limit=600)

@@ -31,12 +31,12 @@ def person(name: str, *, is_staff: bool = False) -> User:
     )
 
 
-def signed_in(user: User) -> Client:
-    """A browser in which `user` signed in just now, with the password."""
+def signed_in(user: User, *, ago: float = 0) -> Client:
+    """A browser in which `user` signed in just now, or `ago` seconds, with the password."""
     client = Client()
     client.force_login(user)
     session = client.session
-    session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - ago}]
     session["account_authentication_methods_user"] = user_id_to_str(user)
     session.save()
     return client

@@ -6,6 +6,7 @@ is the invited one.
 """
 
 import secrets
+import unicodedata
 from datetime import timedelta
 from functools import partial
 
@@ -19,15 +20,15 @@ from orgs.actions.members import STAFF_TOO
 from orgs.audit import Event, record
 from orgs.changes import announce
 from orgs.letters import send_letter
-from orgs.models import Account, AuditEvent, Invitation, Membership, User
+from orgs.models import Account, Invitation, InvitationLetter, Membership, User
 from orgs.models.invitations import VALID_FOR
 from orgs.origin import Origin
 from orgs.permissions import NotPermitted, Permission, require, require_any
 from orgs.tokens import digest
 
-#: How many letters go to one address in a day, and from one organization.
+#: How many letters go to one address in a day, and from one person.
 LETTERS_TO_AN_ADDRESS = 5
-LETTERS_OF_AN_ORGANIZATION = 500
+LETTERS_OF_A_PERSON = 500
 RESEND_AFTER = timedelta(minutes=1)
 
 
@@ -62,9 +63,10 @@ class NotTheInvited(Exception):
 def invite(*, actor: User, account: Account, email: str, role: str, origin: Origin) -> Invitation:
     """Offer `role` to `email`; the letter goes out on commit. `sent_at` says whether it did.
 
-    Raises `NotPermitted`, `AlreadyMember`, `AlreadyInvited`, `TooManyInvitations`.
+    That it is an address is for the form to make sure of. Raises `NotPermitted`, `AlreadyMember`,
+    `AlreadyInvited`, `TooManyInvitations`.
     """
-    email = email.strip().lower()
+    email = canonical_address(email)
     token = _new_token()
     with transaction.atomic():
         account = Account.objects.locked(account)
@@ -73,7 +75,7 @@ def invite(*, actor: User, account: Account, email: str, role: str, origin: Orig
             raise AlreadyMember(email)
         if Invitation.objects.for_account(account).open().filter(email=email).exists():
             raise AlreadyInvited(email)
-        _require_room(account, email)
+        _count_letter(actor, email)
         invitation = Invitation.objects.create(
             account=account,
             email=email,
@@ -101,7 +103,7 @@ def resend_invitation(*, actor: User, invitation: Invitation, origin: Origin) ->
             wait = RESEND_AFTER - (timezone.now() - invitation.sent_at)
             if wait > timedelta():
                 raise TooSoon(int(wait.total_seconds()) + 1)
-        _require_room(account, invitation.email)
+        _count_letter(actor, invitation.email)
         invitation.digest = digest(token)
         invitation.expires_at = timezone.now() + VALID_FOR
         invitation.sent_at = None
@@ -138,8 +140,11 @@ def find_invitation(token: str) -> Invitation:
 
 def is_for(user: User, invitation: Invitation) -> bool:
     """Whether the invited address is `user`'s, and verified."""
+    # Compared as they are: without case, PostgreSQL would hold `ı` for `i`. Only a domain has two
+    # spellings, and the letter that verified the address went to the same one for both.
     verified = EmailAddress.objects.filter(user=user, user__is_active=True, verified=True)
-    return bool(verified.filter(email__iexact=invitation.email).exists())
+    addresses = verified.values_list("email", flat=True)
+    return any(_is_same(email, invitation.email) for email in addresses)
 
 
 def accept_invitation(*, actor: User, token: str, origin: Origin) -> Membership:
@@ -153,7 +158,8 @@ def accept_invitation(*, actor: User, token: str, origin: Origin) -> Membership:
             account = Account.objects.locked(found.account)
         except Account.DoesNotExist:
             raise InvitationGone from None
-        if not is_for(actor, found):
+        # Held, so that nobody joins while they are shut out.
+        if not is_for(User.objects.locked(actor), found):
             raise NotTheInvited(found.email)
         still = Invitation.objects.acceptable().filter(pk=found.pk, digest=digest(token))
         if not still.update(accepted_at=timezone.now()):
@@ -190,21 +196,19 @@ def _open(invitation: Invitation) -> Invitation:
     return current
 
 
-def _require_room(account: Account, email: str) -> None:
-    """The audit log tells how many letters went out."""
-    letters = AuditEvent.objects.for_account(account.pk).filter(
-        event__in=[Event.MEMBER_INVITED, Event.INVITATION_RESENT],
-        created_at__gt=timezone.now() - timedelta(days=1),
-    )
-    if letters.filter(target_label=email).count() >= LETTERS_TO_AN_ADDRESS:
+def _count_letter(sender: User, email: str) -> None:
+    """Whichever organization it is for. Raises `TooManyInvitations`."""
+    User.objects.locked(sender)  # So that letters sent at the same moment count each other.
+    letters = InvitationLetter.objects.of_a_day()
+    if letters.filter(email=email).count() >= LETTERS_TO_AN_ADDRESS:
         raise TooManyInvitations(
             f"{email} was sent {LETTERS_TO_AN_ADDRESS} letters within a day. Try again tomorrow."
         )
-    if letters.count() >= LETTERS_OF_AN_ORGANIZATION:
+    if letters.filter(sender_id=sender.pk).count() >= LETTERS_OF_A_PERSON:
         raise TooManyInvitations(
-            f"{account} sent {LETTERS_OF_AN_ORGANIZATION} invitations within a day. "
-            "Try again tomorrow."
+            f"You sent {LETTERS_OF_A_PERSON} invitations within a day. Try again tomorrow."
         )
+    InvitationLetter.objects.create(email=email, sender_id=sender.pk)
 
 
 def _told(event: Event, invitation: Invitation, actor: User, origin: Origin) -> None:
@@ -230,6 +234,29 @@ def _send(invitation: Invitation, token: str) -> None:
         Invitation.objects.filter(pk=invitation.pk, digest=invitation.digest).update(
             sent_at=invitation.sent_at
         )
+
+
+def canonical_address(email: str) -> str:
+    """The one spelling of an address, as a letter to it is addressed. Raises UnicodeError."""
+    return _with_one_domain(unicodedata.normalize("NFKC", email.strip()).lower())
+
+
+def _is_same(email: str, canonical: str) -> bool:
+    try:
+        return _with_one_domain(email) == canonical
+    except UnicodeError:
+        return False
+
+
+def _with_one_domain(email: str) -> str:
+    local, _, domain = email.rpartition("@")
+    return f"{local}@{domain.encode('idna').decode('idna')}"
+
+
+def forget_letters() -> None:
+    """Those of which nobody asks any more."""
+    day_ago = timezone.now() - timedelta(days=1)
+    InvitationLetter.objects.filter(created_at__lt=day_ago).delete()
 
 
 def _new_token() -> str:

@@ -4,11 +4,14 @@ An organization always keeps an owner who can sign in. Whoever changes that hold
 row, so that two owners who demote each other at the same moment do it one after the other.
 """
 
+from functools import partial
+
 from django.db import transaction
 from django.utils import timezone
 
 from orgs.audit import Event, record
 from orgs.changes import announce
+from orgs.letters import send_letter
 from orgs.models import Account, ApiToken, Invitation, Membership, User
 from orgs.origin import Origin
 from orgs.permissions import Permission, granted_to, require, require_any
@@ -27,13 +30,17 @@ class MemberGone(Exception):
 def change_role(*, actor: User, membership: Membership, role: str, origin: Origin) -> bool:
     """Give a member another role. Says whether that changed anything.
 
-    Whoever may no longer manage members takes the open invitations they sent with them.
+    Whoever may no longer manage members takes the open invitations they sent with them. A letter
+    tells the person, unless it was themselves.
     Raises `NotPermitted`, `LastOwner`, `MemberGone`.
     """
     with transaction.atomic():
         account = Account.objects.locked(membership.account)
         require_any(actor, STAFF_TOO, account)
         membership = _current(membership)
+        if membership.user == actor:
+            # Assisting others is not for raising oneself.
+            require(actor, Permission.MANAGE_MEMBERS, account)
         if membership.role == role:
             return False
         if membership.role == Membership.Role.OWNER:
@@ -57,6 +64,7 @@ def change_role(*, actor: User, membership: Membership, role: str, origin: Origi
             },
         )
         announce("account", str(account.pk))
+        _write_to("member_role_changed", membership, actor, previous=Membership.Role(previous))
     return True
 
 
@@ -73,7 +81,10 @@ def limit_member(
         membership = _current(membership)
         if membership.requests_per_minute == requests_per_minute:
             return False
-        membership.requests_per_minute = requests_per_minute
+        previous, membership.requests_per_minute = (
+            membership.requests_per_minute,
+            requests_per_minute,
+        )
         membership.save(update_fields=["requests_per_minute"])
         record(
             event=Event.MEMBER_LIMITED,
@@ -82,7 +93,10 @@ def limit_member(
             target=membership,
             origin=origin,
             changed=["requests_per_minute"],
-            details={"requests_per_minute": requests_per_minute},
+            details={
+                "requests_per_minute": requests_per_minute,
+                "previous_requests_per_minute": previous,
+            },
         )
         announce("account", str(account.pk))
     return True
@@ -91,12 +105,14 @@ def limit_member(
 def remove_member(*, actor: User, membership: Membership, origin: Origin) -> None:
     """End a membership: the person's access and API tokens in the account end with it, at once.
 
-    Raises `NotPermitted`, `LastOwner`, `MemberGone`.
+    A letter tells them, unless it was themselves. Raises `NotPermitted`, `LastOwner`, `MemberGone`.
     """
     with transaction.atomic():
         account = Account.objects.locked(membership.account)
         require_any(actor, STAFF_TOO, account)
-        _end(_current(membership), Event.MEMBER_REMOVED, actor, origin)
+        membership = _current(membership)
+        _end(membership, Event.MEMBER_REMOVED, actor, origin)
+        _write_to("member_removed", membership, actor)
 
 
 def leave_organization(*, actor: User, account: Account, origin: Origin) -> None:
@@ -114,6 +130,8 @@ def require_another_owner(membership: Membership) -> None:
     """Raise `LastOwner` unless somebody else owns the account. Call it holding the account."""
     others = Membership.objects.for_account(membership.account).owners().exclude(pk=membership.pk)
     if not others.exists():
+        if membership.role != Membership.Role.OWNER:
+            raise LastOwner(f"{membership.account} has no owner who can sign in.")
         raise LastOwner(f"{membership.user} is the only owner of {membership.account}.")
 
 
@@ -127,6 +145,14 @@ def _current(membership: Membership) -> Membership:
     if current is None:
         raise MemberGone(str(membership.pk))
     return current
+
+
+def _write_to(letter: str, membership: Membership, actor: User, **more: object) -> None:
+    """Tell a person on commit what somebody else did to their membership."""
+    user = membership.user
+    if user != actor:
+        told = {"account": membership.account, "actor": actor, "membership": membership, **more}
+        transaction.on_commit(partial(send_letter, f"orgs/email/{letter}", user.email, told))
 
 
 def _end(membership: Membership, event: Event, actor: User, origin: Origin) -> None:

@@ -1,5 +1,6 @@
 """Organizations: opened, renamed, limited and deleted."""
 
+import json
 import re
 import secrets
 import uuid
@@ -10,15 +11,18 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from orgs.actions.tokens import check_models
-from orgs.audit import Event, record
+from orgs.audit import Event, Fact, record
 from orgs.changes import announce
 from orgs.models import Account, Membership, User
 from orgs.origin import Origin
-from orgs.permissions import Permission, require
+from orgs.permissions import NotPermitted, Permission, require
 
 SLUG_LENGTH = 40
 #: How many organizations one person may own.
 MAX_OWNED = 50
+#: How many models an audit event names that were added, or removed, and in how many characters.
+NAMED = 50
+NAMED_LENGTH = 1500
 _SLUG = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{SLUG_LENGTH - 2}}}[a-z0-9]", re.ASCII)
 #: Words that an address or an operator's command has a use for.
 RESERVED = {"account", "admin", "api", "megabrain", "new", "personal", "platform", "settings"}
@@ -48,14 +52,19 @@ def create_organization(
     """An organization with `owner` in it. Without a slug it gets one from its name.
 
     With an `id` chosen by the caller a repeated call makes no second one. `actor` is None for the
-    operator at the command line. Raises `UnusableSlug`, `SlugTaken`, `TooManyOrganizations`.
+    operator at the command line.
+
+    Raises `NotPermitted`, `UnusableSlug`, `SlugTaken`, `TooManyOrganizations`.
     """
     if slug:
         check_slug(slug)
     chosen = id or uuid.uuid4()
     with transaction.atomic():
-        # Held so that two requests at once count the same organizations.
-        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        # Held so that two requests at once count the same organizations, and so that nobody opens
+        # one while they are shut out.
+        owner = User.objects.locked(owner)
+        if not owner.is_active:
+            raise NotPermitted(f"{owner} may not open organizations.")
         existing = Account.objects.filter(pk=chosen).first()
         if existing is not None:
             if existing.is_organization and existing.memberships.filter(user=owner).exists():
@@ -67,15 +76,7 @@ def create_organization(
         )
         if owned.count() >= MAX_OWNED:
             raise TooManyOrganizations(f"{owner} owns {MAX_OWNED} organizations.")
-        account = _save(
-            Account(
-                id=chosen,
-                kind=Account.Kind.ORGANIZATION,
-                name=name,
-                slug=slug or free_slug(name),
-            ),
-            force_insert=True,
-        )
+        account = _opened(chosen, name, slug)
         Membership.objects.create(account=account, user=owner, role=Membership.Role.OWNER)
         record(
             event=Event.ORG_CREATED,
@@ -116,7 +117,11 @@ def change_organization(
             target=account,
             origin=origin,
             changed=changed,
-            details={f"previous_{field}": before[field] for field in changed},
+            details={
+                name: value
+                for field in changed
+                for name, value in [(field, after[field]), (f"previous_{field}", before[field])]
+            },
         )
         announce("account", str(account.pk))
     return True
@@ -149,6 +154,7 @@ def change_limits(
         changed = [field for field, value in wanted.items() if getattr(account, field) != value]
         if not changed:
             return False
+        before = account.allowed_models
         for field in changed:
             setattr(account, field, wanted[field])
         account.save(update_fields=changed)
@@ -164,10 +170,40 @@ def change_limits(
                 "models": None if models is None else len(models),
                 "member_requests_per_minute": account.member_requests_per_minute,
                 "token_requests_per_minute": account.token_requests_per_minute,
+                **_change_of_models(before, models),
             },
         )
         announce("account", str(account.pk))
     return True
+
+
+def _change_of_models(
+    before: Sequence[str] | None, after: Sequence[str] | None
+) -> dict[str, Fact | list[Fact]]:
+    """Which models members may call that they could not before, and the other way round.
+
+    Without a list of them they may call every one.
+    """
+    if before is None or after is None:
+        named = {"models_from_now_on": after or (), "models_until_now": before or ()}
+    else:
+        named = {
+            "models_added": sorted(set(after) - set(before)),
+            "models_removed": sorted(set(before) - set(after)),
+        }
+    facts: dict[str, Fact | list[Fact]] = {
+        name: _first_of(models) for name, models in named.items() if models
+    }
+    return facts
+
+
+def _first_of(models: Sequence[str]) -> list[Fact]:
+    """As many of them as an audit event has room for, and how many there are besides."""
+    shown = list(models[:NAMED])
+    while len(json.dumps(shown)) > NAMED_LENGTH:
+        shown.pop()
+    more = len(models) - len(shown)
+    return [*shown, *([f"… and {more:,} more"] if more else [])]
 
 
 def delete_organization(*, actor: User, account: Account, origin: Origin) -> None:
@@ -178,6 +214,7 @@ def delete_organization(*, actor: User, account: Account, origin: Origin) -> Non
     with transaction.atomic():
         account = Account.objects.locked(account)
         require(actor, Permission.MANAGE_ORGANIZATION, account)
+        _hold_belongings(account)
         record(
             event=Event.ORG_DELETED,
             account=account,
@@ -191,6 +228,13 @@ def delete_organization(*, actor: User, account: Account, origin: Origin) -> Non
         )
         announce("account", str(account.pk))
         account.delete()
+
+
+def _hold_belongings(account: Account) -> None:
+    """Whoever changes one of them holds it before the audit log's head; so does who deletes all."""
+    for relation in Account._meta.related_objects:
+        rows = relation.related_model._base_manager.filter(**{relation.field.name: account})
+        list(rows.order_by("pk").select_for_update().values_list("pk"))
 
 
 def check_slug(slug: str) -> None:
@@ -220,6 +264,20 @@ def _usable(slug: str) -> bool:
     except UnusableSlug:
         return False
     return True
+
+
+def _opened(id: uuid.UUID, name: str, slug: str) -> Account:  # noqa: A002 -- as above.
+    account = Account(
+        id=id, kind=Account.Kind.ORGANIZATION, name=name, slug=slug or free_slug(name)
+    )
+    try:
+        return _save(account, force_insert=True)
+    except SlugTaken:
+        if slug:
+            raise
+        # Somebody else was quicker, and nobody asked for this very one.
+        account.slug = free_slug(name)
+        return _save(account, force_insert=True)
 
 
 def _is_uuid(text: str) -> bool:

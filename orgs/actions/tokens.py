@@ -12,7 +12,7 @@ from orgs.catalogue import known_models
 from orgs.changes import announce
 from orgs.models import Account, ApiToken, User
 from orgs.origin import Origin
-from orgs.permissions import Permission, may, require, require_any
+from orgs.permissions import Permission, require, require_any
 from orgs.tokens import SHOWN, digest, new_token
 
 MAX_TOKENS = 100
@@ -116,10 +116,12 @@ def revoke_token(*, actor: User, token: ApiToken, origin: Origin) -> None:
 
     Its owner may, whoever manages the account's members, and staff. Raises `NotPermitted`.
     """
-    own = token.user_id == actor.pk and may(actor, Permission.OWN_TOKENS, token.account)
-    if not own:
-        require_any(actor, {Permission.MANAGE_MEMBERS, Permission.ASSIST}, token.account)
     with transaction.atomic():
+        account = Account.objects.locked(token.account)
+        allowed = {Permission.MANAGE_MEMBERS, Permission.ASSIST}
+        if token.user_id == actor.pk:
+            allowed |= {Permission.OWN_TOKENS}
+        require_any(actor, allowed, account)
         now = timezone.now()
         live = ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True)
         if not live.update(revoked_at=now):
@@ -127,7 +129,7 @@ def revoke_token(*, actor: User, token: ApiToken, origin: Origin) -> None:
         token.revoked_at = now
         record(
             event=Event.TOKEN_REVOKED,
-            account=token.account,
+            account=account,
             actor=actor,
             target=token,
             origin=origin,

@@ -1,5 +1,8 @@
 """People and their personal accounts."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
 from django.db import IntegrityError, transaction
@@ -67,14 +70,19 @@ def _open_account(user: User, *, actor: User | None, origin: Origin) -> Account:
 
 
 def rename_user(*, actor: User, name: str, origin: Origin) -> None:
-    """Call `actor` and their personal account `name`; without one, both go by the address."""
+    """Call `actor` and their personal account `name`; without one, both go by the address.
+
+    Raises `NotPermitted`.
+    """
     with transaction.atomic():
-        user = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        account = Account.objects.locked(actor.account)
+        user = User.objects.locked(actor)
+        if not user.is_active:
+            raise NotPermitted(f"{user} may not change their name.")
         if user.name == name:
             return
         user.name = actor.name = name
         user.save(update_fields=["name"])
-        account = user.account
         account.name = user.get_short_name()[:100]
         account.save(update_fields=["name"])
         record(
@@ -91,51 +99,103 @@ def rename_user(*, actor: User, name: str, origin: Origin) -> None:
 def close_user(*, actor: User, user: User, origin: Origin) -> bool:
     """Shut a person out: sign-in, sessions and API tokens end at once, nothing is deleted.
 
-    The open invitations they sent are withdrawn. For staff. Says whether that changed anything.
-    Raises `NotPermitted`, and `LastOwner` while an organization has no other owner.
+    The open invitations they sent are withdrawn. An organization in which nobody else is left
+    sleeps until they come back. The log of each account that the person is in tells of it. For
+    staff. Says whether that changed anything.
+
+    Raises `NotPermitted`, and `LastOwner` while members of an organization have no other owner.
     """
-    with transaction.atomic():
-        memberships = _held_memberships(user)
-        require(actor, Permission.ASSIST, user.account)
-        if user == actor:
-            raise NotPermitted("Nobody closes their own account.")
-        for membership in memberships:
-            if membership.account.is_organization and membership.role == Membership.Role.OWNER:
-                require_another_owner(membership)
-            withdraw_invitations(membership)
-        drop_sessions(UserSession.objects.filter(user=user))
-        return _set_active(user, actor, memberships, origin, active=False)
+    return _with_all_held(user, partial(_close, actor=actor, origin=origin))
+
+
+def _close(user: User, memberships: list[Membership], *, actor: User, origin: Origin) -> bool:
+    require(actor, Permission.ASSIST, user.account)
+    if user == actor:
+        raise NotPermitted("Nobody closes their own account.")
+    if not user.is_active:
+        return False
+    for membership in memberships:
+        if _is_needed(membership):
+            require_another_owner(membership)
+    withdrawn = {each.account_id: withdraw_invitations(each) for each in memberships}
+    drop_sessions(UserSession.objects.filter(user=user))
+    _set_active(user, False)
+    for membership in memberships:
+        details = {"invitations_withdrawn": withdrawn[membership.account_id] or None}
+        _told(Event.USER_CLOSED, user, membership.account, actor, origin, details)
+    return True
+
+
+def _is_needed(membership: Membership) -> bool:
+    """Whether the person is an owner of an organization that others are in."""
+    account = membership.account
+    if not account.is_organization or membership.role != Membership.Role.OWNER:
+        return False
+    others = account.memberships.filter(user__is_active=True).exclude(pk=membership.pk)
+    return others.exists()
 
 
 def reopen_user(*, actor: User, user: User, origin: Origin) -> bool:
-    """Let a person in again. For staff. Says whether it changed anything. Raises `NotPermitted`."""
-    with transaction.atomic():
-        memberships = _held_memberships(user)
-        require(actor, Permission.ASSIST, user.account)
-        return _set_active(user, actor, memberships, origin, active=True)
+    """Let a person in again. For staff. Says whether it changed anything.
+
+    Raises `NotPermitted`, and `LastOwner` for a member of an organization that sleeps: one of its
+    owners has to come back before.
+    """
+    return _with_all_held(user, partial(_reopen, actor=actor, origin=origin))
 
 
-def _held_memberships(user: User) -> list[Membership]:
-    """All of a person's memberships, with every account held, in one order for everybody."""
-    accounts = Account.objects.filter(memberships__user=user).order_by("pk")
-    list(accounts.select_for_update(no_key=True, of=("self",)))
-    return list(Membership.objects.filter(user=user).select_related("account"))
-
-
-def _set_active(
-    user: User, actor: User, memberships: list[Membership], origin: Origin, *, active: bool
-) -> bool:
-    if not User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
+def _reopen(user: User, memberships: list[Membership], *, actor: User, origin: Origin) -> bool:
+    require(actor, Permission.ASSIST, user.account)
+    if user.is_active:
         return False
-    user.is_active = active
     for membership in memberships:
-        announce("account", str(membership.account_id))
+        if membership.role != Membership.Role.OWNER:
+            require_another_owner(membership)
+    _set_active(user, True)
+    for membership in memberships:
+        _told(Event.USER_REOPENED, user, membership.account, actor, origin)
+    return True
+
+
+def _with_all_held(user: User, change: Callable[[User, list[Membership]], bool]) -> bool:
+    """Call `change(user, memberships)` while all accounts of the person are held, and then they.
+
+    Whoever joins or opens an organization holds themselves, so that it happens before or after.
+    Before, but after the accounts were looked up, means to begin again with one account more.
+    """
+    while True:
+        with transaction.atomic():
+            accounts = Account.objects.filter(memberships__user=user).order_by("pk")
+            held = {account.pk for account in accounts.select_for_update(no_key=True, of=("self",))}
+            current = User.objects.locked(user)
+            of_person = Membership.objects.filter(user=user).select_related("account")
+            memberships = list(of_person.order_by("account_id"))
+            if all(membership.account_id in held for membership in memberships):
+                changed = change(current, memberships)
+                user.is_active = current.is_active
+                return changed
+
+
+def _set_active(user: User, active: bool) -> None:
+    user.is_active = active
+    user.save(update_fields=["is_active"])
+
+
+def _told(
+    event: Event,
+    user: User,
+    account: Account,
+    actor: User,
+    origin: Origin,
+    details: Mapping[str, int | None] | None = None,
+) -> None:
     record(
-        event=Event.USER_REOPENED if active else Event.USER_CLOSED,
-        account=user.account,
+        event=event,
+        account=account,
         actor=actor,
         target=user,
         origin=origin,
         changed=["is_active"],
+        details=details,
     )
-    return True
+    announce("account", str(account.pk))

@@ -1,5 +1,6 @@
-"""Fields that several forms of this application have."""
+"""What several forms of this application have in common: fields, and where one starts to type."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,6 +8,19 @@ from django import forms
 
 #: More than this is a slip of the finger.
 MOST_REQUESTS = 1_000_000
+
+
+class FocusingForm(forms.Form):
+    """One starts to type where a field says `autofocus`, or else in the first that is wrong."""
+
+    def add_error(self, field: str | None, error: Any) -> None:  # Any: as Django takes it.
+        super().add_error(field, error)
+        shown = [name for name, each in self.fields.items() if not each.widget.is_hidden]
+        wrong = next((name for name in shown if self.has_error(name)), None)
+        if wrong is not None:
+            for name in shown:
+                self.fields[name].widget.attrs.pop("autofocus", None)
+            self.fields[wrong].widget.attrs["autofocus"] = True
 
 
 class FormIdField(forms.UUIDField):
@@ -20,16 +34,26 @@ class FormIdField(forms.UUIDField):
         )
 
 
+#: Letters that leave a gap where they stand: a name of them looks like none.
+_BLANKS = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"}
+_LINK = re.compile(r"://|\bwww\.", re.IGNORECASE)
+
+
 class NameField(forms.CharField):
-    """A name on one line: inner space is collapsed, and signs that nobody can see are refused."""
+    """A name on one line: inner space is collapsed, and signs that nobody can see are refused.
+
+    So are links: names are in letters to strangers.
+    """
 
     def to_python(self, value: Any) -> str:  # Any: what was sent, or a caller's text.
         return " ".join((super().to_python(value) or "").split())
 
     def validate(self, value: str) -> None:
         super().validate(value)
-        if not value.isprintable():
+        if not value.isprintable() or not _BLANKS.isdisjoint(value):
             raise forms.ValidationError("Use letters, digits and signs that can be printed.")
+        if _LINK.search(value):
+            raise forms.ValidationError("A name cannot hold a link.")
 
 
 class RateField(forms.IntegerField):

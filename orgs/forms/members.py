@@ -7,7 +7,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 
-from orgs.forms.fields import RateField
+from orgs.actions.invitations import canonical_address
+from orgs.forms.fields import FocusingForm, RateField
 from orgs.models import Account, Membership
 
 MOST_ADDRESSES = 50
@@ -23,12 +24,8 @@ ROLES = {
     Membership.Role.OWNER: (
         "Everything, also members, their roles, and the organization itself, to its deletion."
     ),
-    Membership.Role.BILLING_MANAGER: (
-        "Provider keys, billing, everyone's usage and the audit log, but not members."
-    ),
-    Membership.Role.MEMBER: (
-        "Own API tokens, which use the organization's keys and balance; sees only own usage."
-    ),
+    Membership.Role.BILLING_MANAGER: ("Provider keys and the audit log, but not members."),
+    Membership.Role.MEMBER: "Own API tokens, which use the organization's provider keys.",
 }
 
 
@@ -48,13 +45,15 @@ class FilterForm(forms.Form):
     )
     after = forms.CharField(required=False, max_length=_LONGEST_ADDRESS)
     before = forms.CharField(required=False, max_length=_LONGEST_ADDRESS)
+    invited_after = forms.UUIDField(required=False)
+    invited_before = forms.UUIDField(required=False)
 
     def chosen(self, name: str) -> str:
         self.is_valid()
-        return str(self.cleaned_data.get(name, ""))
+        return str(self.cleaned_data.get(name) or "")
 
 
-class RoleForm(forms.Form):
+class RoleForm(FocusingForm):
     """Valid, it holds a role that exists."""
 
     role = forms.ChoiceField(
@@ -103,21 +102,25 @@ class InviteForm(RoleForm):
                 f"These are {len(entered)} addresses. Invite up to {MOST_ADDRESSES} at a time."
             )
         for word in entered:
-            (self.addresses if is_address(word) else self.malformed).append(word)
+            address = address_in(word)
+            if address is None:
+                self.malformed.append(word)
+            elif address not in self.addresses:
+                self.addresses.append(address)
         return text
 
 
-def is_address(text: str) -> bool:
-    """Whether a letter can be addressed to it."""
+def address_in(text: str) -> str | None:
+    """The address, in the spelling in which a letter can be addressed to it; None for none."""
     try:
-        _is_address(text)
-        text.rpartition("@")[2].encode("idna")
+        address = canonical_address(text)
+        _is_address(address)
     except (ValidationError, UnicodeError):
-        return False
-    return len(text) <= _LONGEST_ADDRESS
+        return None
+    return address if len(address) <= _LONGEST_ADDRESS and address.isprintable() else None
 
 
-class LimitForm(forms.Form):
+class LimitForm(FocusingForm):
     requests_per_minute = RateField(label="Requests a minute")
 
     def __init__(

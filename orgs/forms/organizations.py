@@ -8,12 +8,12 @@ from django import forms
 
 from orgs.actions.organizations import SLUG_LENGTH
 from orgs.catalogue import known_models
-from orgs.forms.fields import FormIdField, ModelsField, NameField, RateField
+from orgs.forms.fields import FocusingForm, FormIdField, ModelsField, NameField, RateField
 from orgs.models import Account
 from orgs.models.accounts import NAME_LENGTH
 
 
-class OrganizationForm(forms.Form):
+class OrganizationForm(FocusingForm):
     """Name and slug. What a slug may be, and which are taken, is for the actions to say."""
 
     name = NameField(

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
 from orgs.audit import Event
+from orgs.forms.fields import NameField
 from orgs.models import User
 from orgs.sign_in import Passkey, told
 
@@ -42,7 +43,7 @@ class LoginForm(account.LoginForm):
 
 
 class SignupForm(account.SignupForm):
-    name = forms.CharField(
+    name = NameField(
         label="Name",
         max_length=100,
         required=False,
@@ -146,7 +147,7 @@ class ActivateCodesForm(totp.ActivateTOTPForm):
 class AddPasskeyForm(passkeys.AddWebAuthnForm):
     """A key that signs in by itself; one that is only a second factor is not offered."""
 
-    name = forms.CharField(
+    name = NameField(
         label="Name",
         max_length=60,
         required=False,
@@ -156,7 +157,7 @@ class AddPasskeyForm(passkeys.AddWebAuthnForm):
 
 
 class RenamePasskeyForm(passkeys.EditWebAuthnForm):
-    name = forms.CharField(label="Name", max_length=60)
+    name = NameField(label="Name", max_length=60)
 
     def save(self) -> Authenticator:
         passkey: Authenticator = super().save()

@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from orgs.catalogue import known_models
-from orgs.forms.fields import FormIdField, ModelsField, NameField, RateField
+from orgs.forms.fields import FocusingForm, FormIdField, ModelsField, NameField, RateField
 from orgs.models import Account
 from orgs.models.tokens import NAME_LENGTH
 
@@ -21,7 +21,7 @@ EXPIRIES = [
 ]
 
 
-class TokenForm(forms.Form):
+class TokenForm(FocusingForm):
     """Valid, its `values()` are the arguments of `orgs.actions.create_token`."""
 
     id = FormIdField()

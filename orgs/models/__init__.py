@@ -2,7 +2,7 @@
 
 from orgs.models.accounts import Account, Membership
 from orgs.models.audit import AuditCheck, AuditEvent, AuditHead
-from orgs.models.invitations import Invitation
+from orgs.models.invitations import Invitation, InvitationLetter
 from orgs.models.tokens import ApiToken
 from orgs.models.users import User
 
@@ -13,6 +13,7 @@ __all__ = [
     "AuditEvent",
     "AuditHead",
     "Invitation",
+    "InvitationLetter",
     "Membership",
     "User",
 ]

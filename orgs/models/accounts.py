@@ -119,11 +119,6 @@ class Account(models.Model):
     def is_organization(self) -> bool:
         return self.kind == self.Kind.ORGANIZATION
 
-    @property
-    def url_slug(self) -> str | None:
-        """What the addresses of its pages carry: nothing for a personal account."""
-        return self.slug if self.is_organization else None
-
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def for_account(self, account: Account) -> Self:

@@ -79,3 +79,31 @@ class Invitation(models.Model):
     @property
     def is_expired(self) -> bool:
         return self.expires_at <= timezone.now()
+
+
+class InvitationLetterQuerySet(models.QuerySet["InvitationLetter"]):
+    def of_a_day(self) -> Self:
+        return self.filter(created_at__gt=timezone.now() - timedelta(days=1))
+
+
+class InvitationLetter(models.Model):
+    """A letter that was asked for, remembered for a day so that nobody is flooded with them.
+
+    It refers to nothing: deleting the organization, or revoking the invitation, makes no room.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    email = models.EmailField()
+    sender_id = models.UUIDField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = InvitationLetterQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["email", "created_at"], name="orgs_letter_by_address"),
+            models.Index(fields=["sender_id", "created_at"], name="orgs_letter_by_sender"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} at {self.created_at}"

@@ -18,7 +18,14 @@ class UserManager(BaseUserManager["User"]):
     """Users are made by `orgs.actions.create_user`, which gives each one a personal account."""
 
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(email__iexact=username)
+        return self.get(email=(username or "").lower())
+
+    def locked(self, user: User) -> User:
+        """The person as they are now, held until the transaction ends.
+
+        Accounts are held before people, and the heads of audit logs last of all.
+        """
+        return self.select_for_update(no_key=True).get(pk=user.pk)
 
 
 class User(AbstractBaseUser, PermissionsMixin):

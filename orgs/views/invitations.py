@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orgs import actions
-from orgs.access import account_url, recent_login_required
+from orgs.access import account_url
 from orgs.actions import (
     AlreadyInvited,
     AlreadyMember,
@@ -75,18 +76,18 @@ class Outcome:
         return f"Invited {all_of(self.invited)}." if self.invited else ""
 
 
-@recent_login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def invite(request: SignedInRequest, slug: str) -> HttpResponse:
-    account = managed_or_404(request, slug)
+    account = managed_or_404(request, slug, recent_login=True)
     form = InviteForm(request.POST if request.method == "POST" else None)
     context: dict[str, object] = {"account": account, "form": form}
     status = 422 if form.errors else 200
     if form.is_valid():
         outcome = invite_all(request, account, form)
         if outcome.clean:
-            messages.success(request, f"{outcome.welcome} The invitation is good for seven days.")
+            told = f"{outcome.welcome} The invitation is good for seven days."
+            messages.success(request, told + in_terminal())
             return answer_with_list(request, account)
         context |= {"form": form.for_the(outcome.left), "outcome": outcome}
         if not outcome.changed:
@@ -127,7 +128,7 @@ def invite_all(request: SignedInRequest, account: Account, form: InviteForm) -> 
 @require_POST
 @page
 def resend(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noqa: A002
-    account = managed_or_404(request, slug)
+    account = managed_or_404(request, slug, recent_login=True)
     invitation = invitation_or_404(account, id)
     try:
         invitation = resend_invitation(
@@ -145,7 +146,8 @@ def resend(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # no
         if invitation.sent_at:
             messages.success(
                 request,
-                f"Sent {invitation.email} another letter. The link in the former one is void.",
+                f"Sent {invitation.email} another letter. The link in the former one is void."
+                + in_terminal(),
             )
         else:
             messages.error(
@@ -156,7 +158,7 @@ def resend(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # no
     return answer_with_list(request, account)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def revoke(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noqa: A002
     account = managed_or_404(request, slug)
@@ -215,7 +217,7 @@ def _offer(request: HttpRequest, token: str, status: int = 200) -> HttpResponse:
         context |= {
             "mine": is_for(request.user, found),
             "unconfirmed": EmailAddress.objects.filter(
-                user=request.user, email__iexact=found.email, verified=False
+                user=request.user, email=found.email, verified=False
             ).exists(),
         }
     return render(request, "orgs/invitation.html", context, status=status)
@@ -249,6 +251,13 @@ def masked(email: str) -> str:
     local, _, domain = email.rpartition("@")
     name, dot, ending = domain.rpartition(".")
     return f"{local[:1]}•••@{name[:1]}•••{dot}{ending}"
+
+
+def in_terminal() -> str:
+    """Where to look for letters on a machine without a mail server."""
+    if not settings.MEGABRAIN_MAIL_IN_TERMINAL:
+        return ""
+    return " No mail server is set up here: see the terminal that runs MegaBrain."
 
 
 def all_of(emails: list[str]) -> str:

@@ -6,8 +6,9 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import push_url
 
-from orgs.access import account_or_404, account_url, recent_login_required
+from orgs.access import account_or_404, account_url
 from orgs.actions import (
     LastOwner,
     change_role,
@@ -17,20 +18,24 @@ from orgs.actions import (
     revoke_token,
 )
 from orgs.forms.members import LimitForm, RoleForm
+from orgs.last_calls import last_calls
 from orgs.models import ApiToken, Invitation, Membership
 from orgs.models.tokens import ApiTokenQuerySet
 from orgs.origin import Origin
 from orgs.permissions import Permission, may
 from orgs.requests import SignedInRequest, fragment
-from orgs.views.people import listed, managed_or_404, member_or_404, page
+from orgs.views.people import last_active, listed, managed_or_404, member_or_404, page
 
 
 @require_safe
 @page
 def members(request: SignedInRequest, slug: str) -> HttpResponse:
     account = account_or_404(request, slug, Permission.USE_ACCOUNT)
-    template = "orgs/members.html#people" if request.htmx else "orgs/members.html"
-    return render(request, template, listed(request, account))
+    context = listed(request, account)
+    if request.htmx:
+        answer = render(request, "orgs/members.html#people", context)
+        return push_url(answer, context["address"])
+    return render(request, "orgs/members.html", context)
 
 
 @require_safe
@@ -44,20 +49,16 @@ def member(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # no
         "membership": membership,
         "limit": membership.requests_per_minute or account.member_requests_per_minute,
         "tokens": tokens.usable().order_by("-created_at"),
-        "last_active": tokens.filter(last_used_at__isnull=False)
-        .order_by("-last_used_at")
-        .values_list("last_used_at", flat=True)
-        .first(),
+        "last_active": last_active(membership, last_calls(account, [membership.user_id])),
         "is_visitor": membership.user == request.user,
     }
     return render(request, "orgs/member.html", context)
 
 
-@recent_login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def role(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noqa: A002
-    account = managed_or_404(request, slug)
+    account = managed_or_404(request, slug, recent_login=True)
     membership = member_or_404(account, id)
     posted = request.POST if request.method == "POST" else None
     form = RoleForm(posted, initial={"role": membership.role})
@@ -87,10 +88,10 @@ def role(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noqa
     )
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def limit(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noqa: A002
-    account = managed_or_404(request, slug)
+    account = managed_or_404(request, slug, recent_login=True)
     membership = member_or_404(account, id)
     posted = request.POST if request.method == "POST" else None
     form = LimitForm(account, posted, {"requests_per_minute": membership.requests_per_minute})
@@ -119,11 +120,10 @@ def limit(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noq
     )
 
 
-@recent_login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def remove(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # noqa: A002
-    account = managed_or_404(request, slug)
+    account = managed_or_404(request, slug, recent_login=True)
     membership = member_or_404(account, id)
     if membership.user == request.user:
         return redirect(account_url("orgs:leave", account))
@@ -145,7 +145,7 @@ def remove(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # no
     )
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def leave(request: SignedInRequest, slug: str) -> HttpResponse:
     account = account_or_404(request, slug, Permission.LEAVE)
@@ -169,7 +169,7 @@ def leave(request: SignedInRequest, slug: str) -> HttpResponse:
     )
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @page
 def revoke_members_token(
     request: SignedInRequest,

@@ -3,9 +3,9 @@
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
-from orgs.access import account_or_404, account_page, account_url, recent_login_required
+from orgs.access import account_or_404, account_page, account_url
 from orgs.actions import (
     SlugTaken,
     TooManyOrganizations,
@@ -31,7 +31,7 @@ from orgs.requests import SignedInRequest, fragment
 TAKEN = "Another organization has this slug. Choose another."
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_page
 def create(request: SignedInRequest) -> HttpResponse:
     form = NewOrganizationForm(request.POST if request.method == "POST" else None)
@@ -64,12 +64,11 @@ def create(request: SignedInRequest) -> HttpResponse:
     )
 
 
-@recent_login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_page
 def settings(request: SignedInRequest, slug: str) -> HttpResponse:
     account = account_or_404(request, slug, Permission.MANAGE_ORGANIZATION)
-    if request.method == "GET":
+    if request.method != "POST":
         return settings_page(request, account)
     form = OrganizationForm(request.POST)
     if form.is_valid():
@@ -90,11 +89,13 @@ def settings(request: SignedInRequest, slug: str) -> HttpResponse:
     return settings_page(request, account, form=form)
 
 
-@recent_login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_page
 def limits(request: SignedInRequest, slug: str) -> HttpResponse:
     account = account_or_404(request, slug, Permission.MANAGE_ORGANIZATION)
+    if request.method != "POST":
+        # Where a form that was refused is shown again; reloaded, it is the page with the form.
+        return redirect("orgs:settings", slug=account.slug)
     form = LimitsForm(account, request.POST)
     if form.is_valid():
         try:
@@ -114,11 +115,10 @@ def limits(request: SignedInRequest, slug: str) -> HttpResponse:
     return settings_page(request, account, limits_form=form)
 
 
-@recent_login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_page
 def delete(request: SignedInRequest, slug: str) -> HttpResponse:
-    account = account_or_404(request, slug, Permission.MANAGE_ORGANIZATION)
+    account = account_or_404(request, slug, Permission.MANAGE_ORGANIZATION, recent_login=True)
     form = DeletionForm(account, request.POST if request.method == "POST" else None)
     if form.is_valid():
         delete_organization(actor=request.user, account=account, origin=Origin.of(request))

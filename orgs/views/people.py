@@ -1,26 +1,34 @@
 """The list of members and invitations, and what the views of both begin and end with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from django.db.models import Max, Q
+from django.db.models import Max, OuterRef, Prefetch, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 
+from orgs import keyset
 from orgs.access import account_or_404, account_page, account_url
 from orgs.actions import InvitationGone, MemberGone
 from orgs.forms.members import FilterForm
-from orgs.models import Account, ApiToken, Invitation, Membership
+from orgs.last_calls import last_calls
+from orgs.models import Account, ApiToken, Invitation, Membership, User
 from orgs.models.accounts import MembershipQuerySet
+from orgs.models.invitations import InvitationQuerySet
 from orgs.permissions import Permission
 from orgs.requests import SignedInRequest, path_on_screen
 
 SHOWN = 50
+#: Open invitations, which stand above the members.
+INVITATIONS_SHOWN = 10
+#: Who a membership is of. Asked for each membership and not joined, or the database may as well
+#: read the people of the whole installation, and look for members among them.
+PERSON = User.objects.filter(pk=OuterRef("user"))
 
 P = ParamSpec("P")
 
@@ -32,6 +40,20 @@ class Member:
     membership: Membership
     last_active: datetime | None
     limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A page of the open invitations, how many there are, and the addresses of its neighbours."""
+
+    invitations: list[Invitation]
+    count: int
+    newer: str
+    older: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.count:,} open invitation{'' if self.count == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +81,14 @@ def page(
     return guarded
 
 
-def managed_or_404(request: SignedInRequest, slug: str) -> Account:
+def managed_or_404(request: SignedInRequest, slug: str, *, recent_login: bool = False) -> Account:
     """The organization, if the visitor may manage its members."""
-    return account_or_404(request, slug, Permission.MANAGE_MEMBERS)
+    return account_or_404(request, slug, Permission.MANAGE_MEMBERS, recent_login=recent_login)
 
 
 def member_or_404(account: Account, member: UUID) -> Membership:
-    members = Membership.objects.for_account(account).select_related("account", "user")
-    return get_object_or_404(members, pk=member)
+    members = Membership.objects.for_account(account).select_related("account")
+    return get_object_or_404(members.prefetch_related(person_in(account)), pk=member)
 
 
 def answer_with_list(request: SignedInRequest, account: Account) -> HttpResponse:
@@ -82,24 +104,27 @@ def on_list(request: SignedInRequest, account: Account) -> bool:
 
 
 def listed(request: SignedInRequest, account: Account) -> dict[str, Any]:
-    """Who is in the organization, and for those who manage it who is invited.
+    """Who is in the organization, and for those who manage it, on the first page, who is invited.
 
     Any: it goes to a template.
     """
     url = account_url("orgs:members", account)
     form = FilterForm(request.GET if request.path == url else query_on_screen(request))
     members = found(Membership.objects.for_account(account), form)
-    context: dict[str, Any] = {
+    shown = page_of(members.prefetch_related(person_in(account)), form, account, url)
+    may_manage = Permission.MANAGE_MEMBERS in request.permissions
+    return {
         "account": account,
         "filter": form,
+        "address": address(url, form),
         "filtered": bool(form.chosen("q") or form.chosen("role")),
-        "page": page_of(members.select_related("user"), form, account, url),
+        "page": shown,
         "count": members.count(),
         # A dialog's answer brings the list along; what asked for the list itself replaces it.
         "beside": request.htmx.target == "dialogs",
-        "may_manage": Permission.MANAGE_MEMBERS in request.permissions,
+        "may_manage": may_manage,
+        "invited": invited(account, form, url) if may_manage and not shown.previous else None,
     }
-    return context | invited(account, form) if context["may_manage"] else context
 
 
 def query_on_screen(request: SignedInRequest) -> QueryDict:
@@ -109,69 +134,105 @@ def query_on_screen(request: SignedInRequest) -> QueryDict:
 def found(members: MembershipQuerySet, form: FilterForm) -> MembershipQuerySet:
     text, role = form.chosen("q").strip(), form.chosen("role")
     if text:
-        members = members.filter(Q(user__email__icontains=text) | Q(user__name__icontains=text))
+        told = members.alias(
+            email=Subquery(PERSON.values("email")), name=Subquery(PERSON.values("name"))
+        )
+        members = told.filter(Q(email__icontains=text) | Q(name__icontains=text))
     return members.filter(role=role) if role else members
 
 
 def page_of(members: MembershipQuerySet, form: FilterForm, account: Account, url: str) -> Page:
-    """The members after `after`, or before `before`.
+    """The members after `after`, or before `before`, in the order of their addresses."""
+    placed = members.alias(place=Subquery(PERSON.values("email")))
 
-    Pages are cut at addresses, so they neither shift while people come and go nor grow slower
-    the further on one looks.
-    """
+    def onwards(place: str | None, most: int) -> list[Membership]:
+        return list(placed.filter(place__gt=place or "").order_by("place")[:most])
+
+    def backwards(place: str, most: int) -> list[Membership]:
+        return list(placed.filter(place__lt=place).order_by("-place")[:most])
+
     after, before = form.chosen("after"), form.chosen("before")
-    if before:
-        earlier = members.filter(user__email__lt=before).order_by("-user__email")
-        rows = list(earlier[: SHOWN + 1])
-        if len(rows) > SHOWN:
-            return cut(rows[SHOWN - 1 :: -1], form, account, url, previous=True, more=True)
-        after = ""  # The first page is always a full one.
-    rows = list(members.filter(user__email__gt=after).order_by("user__email")[: SHOWN + 1])
-    return cut(rows[:SHOWN], form, account, url, previous=bool(after), more=len(rows) > SHOWN)
-
-
-def cut(
-    rows: list[Membership],
-    form: FilterForm,
-    account: Account,
-    url: str,
-    *,
-    previous: bool,
-    more: bool,
-) -> Page:
-    first, last = (rows[0].user.email, rows[-1].user.email) if rows else ("", "")
+    cut = keyset.cut(SHOWN, after=after, before=before, onwards=onwards, backwards=backwards)
     return Page(
-        people(rows, account),
-        previous=address(url, form, before=first) if previous and rows else "",
-        next=address(url, form, after=last) if more else "",
+        people(cut.rows, account),
+        previous=address(url, form, before=cut.rows[0].user.email) if cut.before else "",
+        next=address(url, form, after=cut.rows[-1].user.email) if cut.after else "",
     )
 
 
 def address(url: str, form: FilterForm, **place: str) -> str:
+    """The list as it is filtered, at a place; nothing that is empty is in it."""
     kept = {name: form.chosen(name) for name in ("q", "role")}
-    return f"{url}?{urlencode({name: text for name, text in (kept | place).items() if text})}"
+    query = urlencode({name: text for name, text in (kept | place).items() if text})
+    return f"{url}?{query}" if query else url
+
+
+def person_in(account: Account) -> "Prefetch[str]":
+    """Who a member is, with when their API tokens in the account were used last."""
+    tokens = ApiToken.objects.for_account(account).filter(user=OuterRef("pk"))
+    used = tokens.order_by().values("user").annotate(used_at=Max("last_used_at")).values("used_at")
+    return Prefetch("user", User.objects.annotate(used_at=Subquery(used)))
 
 
 def people(rows: list[Membership], account: Account) -> list[Member]:
-    """The members with what else the list tells of them, by one query for all."""
-    used = dict(
-        ApiToken.objects.for_account(account)
-        .filter(user__in=[row.user_id for row in rows])
-        .values_list("user")
-        .annotate(Max("last_used_at"))
-    )
+    """The members, loaded with `person_in`, with what else the list tells of them."""
+    called = last_calls(account, [row.user_id for row in rows])
     everybodys = account.member_requests_per_minute
     return [
-        Member(row, used.get(row.user_id), row.requests_per_minute or everybodys) for row in rows
+        Member(row, last_active(row, called), row.requests_per_minute or everybodys) for row in rows
     ]
 
 
-def invited(account: Account, form: FilterForm) -> dict[str, Any]:  # Any: template context.
-    """The latest of the open invitations that match, and whether there are more."""
-    invitations = Invitation.objects.for_account(account).open().select_related("invited_by")
+def last_active(row: Membership, called: Mapping[UUID, datetime]) -> datetime | None:
+    """When they last called for the account: with one of its tokens, or with one of their own and
+    the account's name. An API token also notes calls that came to nothing."""
+    used_at: datetime | None = getattr(row.user, "used_at", None)
+    return max(filter(None, (used_at, called.get(row.user_id))), default=None)
+
+
+def invited(account: Account, form: FilterForm, url: str) -> Invited:
+    """The open invitations that match, the newest first, around where the visitor is in them."""
+    matching = Invitation.objects.for_account(account).open().select_related("invited_by")
     if text := form.chosen("q").strip():
-        invitations = invitations.filter(email__icontains=text)
+        matching = matching.filter(email__icontains=text)
     if role := form.chosen("role"):
-        invitations = invitations.filter(role=role)
-    latest = list(invitations.order_by("-created_at")[: SHOWN + 1])
-    return {"invitations": latest[:SHOWN], "more_invitations": len(latest) > SHOWN}
+        matching = matching.filter(role=role)
+
+    def onwards(place: Invitation | None, most: int) -> list[Invitation]:
+        rows = older(matching, place) if place else matching
+        return list(rows.order_by("-created_at", "-pk")[:most])
+
+    def backwards(place: Invitation, most: int) -> list[Invitation]:
+        return list(newer(matching, place).order_by("created_at", "pk")[:most])
+
+    after, before = (
+        place_of(account, form.chosen(name)) for name in ("invited_after", "invited_before")
+    )
+    read = partial(keyset.cut, INVITATIONS_SHOWN, onwards=onwards, backwards=backwards)
+    cut = read(after=after, before=before)
+    if not cut.rows and (after or before):  # Those of the page may have gone meanwhile.
+        cut = read(after=None, before=None)
+    rows = cut.rows
+    return Invited(
+        rows,
+        count=matching.count(),
+        newer=address(url, form, invited_before=str(rows[0].pk)) if cut.before else "",
+        older=address(url, form, invited_after=str(rows[-1].pk)) if cut.after else "",
+    )
+
+
+def place_of(account: Account, invitation: str) -> Invitation | None:
+    """Also of one that was accepted or revoked meanwhile; None for none."""
+    if not invitation:
+        return None
+    return Invitation.objects.for_account(account).filter(pk=invitation).first()
+
+
+def older(invitations: InvitationQuerySet, place: Invitation) -> InvitationQuerySet:
+    until = invitations.filter(created_at__lte=place.created_at)
+    return until.exclude(created_at=place.created_at, pk__gte=place.pk)
+
+
+def newer(invitations: InvitationQuerySet, place: Invitation) -> InvitationQuerySet:
+    since = invitations.filter(created_at__gte=place.created_at)
+    return since.exclude(created_at=place.created_at, pk__lte=place.pk)

@@ -16,7 +16,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from orgs.access import account_page
 from orgs.actions import rename_user
+from orgs.forms.fields import NameField
 from orgs.origin import Origin
 from orgs.requests import SignedInRequest
 from orgs.sessions import end_sessions, open_sessions
@@ -25,7 +27,7 @@ Type = Authenticator.Type
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(
+    name = NameField(
         max_length=100,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
@@ -39,7 +41,7 @@ def profile(request: SignedInRequest) -> HttpResponse:
 
 
 @require_POST
-@login_required
+@account_page
 def rename(request: SignedInRequest) -> HttpResponse:
     form = NameForm(request.POST)
     if not form.is_valid():

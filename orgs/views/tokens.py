@@ -1,5 +1,7 @@
 """The API tokens page: list, create and show once, revoke."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from orgs.access import account_or_404, account_page, account_url, recent_login_required
+from orgs.access import account_or_404, account_page, account_url
 from orgs.actions import MAX_TOKENS, TokenExists, TooManyTokens, create_token, revoke_token
+from orgs.catalogue import known_models
 from orgs.connect import Examples
 from orgs.forms.tokens import TokenForm
 from orgs.models import Account, ApiToken, Membership
@@ -21,6 +24,22 @@ from orgs.permissions import Permission
 from orgs.requests import SignedInRequest, fragment, path_on_screen
 
 ENDED_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something that a token may not go beyond, in words; `title` holds what they leave out."""
+
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the list."""
+
+    token: ApiToken
+    limits: list[Limit]
 
 
 @require_safe
@@ -33,12 +52,11 @@ def tokens(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
 
 # A token outlives the session it is made in, so whoever makes one shows first who they are.
 # Revoking one is never held up.
-@recent_login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_page
 @sensitive_variables("text")
 def token_create(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
-    account = account_or_404(request, slug, Permission.OWN_TOKENS)
+    account = account_or_404(request, slug, Permission.OWN_TOKENS, recent_login=True)
     form = TokenForm(account, request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
@@ -58,12 +76,17 @@ def token_create(request: SignedInRequest, slug: str | None = None) -> HttpRespo
     return render(
         request,
         fragment(request, "orgs/token_create"),
-        {"form": form, "account": account, "purpose": purpose_of(account)},
+        {
+            "form": form,
+            "account": account,
+            "purpose": purpose_of(account),
+            "all_models": "All" if account.allowed_models is None else f"All that {account} allows",
+        },
         status=422 if form.errors else 200,
     )
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_page
 def token_revoke(
     request: SignedInRequest,
@@ -72,7 +95,7 @@ def token_revoke(
 ) -> HttpResponse:
     account = account_or_404(request, slug, Permission.OWN_TOKENS)
     token = get_object_or_404(own_tokens(request, account), pk=id)
-    if request.method == "GET":
+    if request.method != "POST":
         return render(request, fragment(request, "orgs/token_revoke"), {"token": token})
     revoke_token(actor=request.user, token=token, origin=Origin.of(request))
     messages.success(request, f"Revoked “{token.name}”. Whatever still uses it is turned away.")
@@ -115,11 +138,12 @@ def listed(request: SignedInRequest, account: Account) -> dict[str, Any]:  # Any
     ended = list(tokens.ended()[: ENDED_SHOWN + 1])
     return {
         "account": account,
-        "usable": tokens.usable(),
+        "usable": [Line(token, limits_on(token, account)) for token in tokens.usable()],
         "ended": ended[:ENDED_SHOWN],
         "more_ended": len(ended) > ENDED_SHOWN,
         "can_read_audit": Permission.READ_AUDIT in request.permissions,
         "limits": limits_of(request.membership),
+        "allowed": allowed_by(account),
         "base_url": settings.MEGABRAIN_BASE_URL,
     }
 
@@ -128,14 +152,53 @@ def limits_of(membership: Membership) -> str:
     """What the account allows this member, in words; nothing where it sets no limit."""
     account, parts = membership.account, []
     if account.allowed_models is not None:
-        count = len(account.allowed_models)
-        parts.append(f"{count} model{'' if count == 1 else 's'}")
+        parts.append(models_in_words(account.allowed_models))
     of_member = membership.requests_per_minute or account.member_requests_per_minute
     if of_member is not None:
         parts.append(f"{of_member:,} requests a minute")
     if account.token_requests_per_minute is not None:
-        parts.append(f"{account.token_requests_per_minute:,} a minute with each API token")
+        requests = "" if of_member else "requests "
+        parts.append(
+            f"{account.token_requests_per_minute:,} {requests}a minute with each API token"
+        )
     return ", ".join(parts)
+
+
+def limits_on(token: ApiToken, account: Account) -> list[Limit]:
+    """What applies to a token, and of what is not its own who set it."""
+    found = []
+    if (models := models_of(token, account)) is not None:
+        found.append(models)
+    own, everybodys = token.requests_per_minute, account.token_requests_per_minute
+    if own is not None and (everybodys is None or own <= everybodys):
+        found.append(Limit(f"{own:,} requests a minute"))
+    elif everybodys is not None:
+        found.append(Limit(f"{everybodys:,} requests a minute, set by {account}"))
+    return found
+
+
+def models_of(token: ApiToken, account: Account) -> Limit | None:
+    own, everybodys = token.allowed_models, account.allowed_models
+    if own is None:
+        if everybodys is None:
+            return None
+        return Limit(f"{models_in_words(everybodys)}, set by {account}", ", ".join(everybodys))
+    both = [model for model in own if everybodys is None or model in everybodys]
+    if not both:
+        return Limit(f"No model: {account} allows none of its own", ", ".join(own))
+    return Limit(f"{models_in_words(both)} only", ", ".join(both))
+
+
+def models_in_words(models: Sequence[str]) -> str:
+    return f"{len(models)} model{'' if len(models) == 1 else 's'}"
+
+
+def allowed_by(account: Account) -> list[tuple[str, str]]:
+    """(id, name) of each model that the account restricts its members to; nothing where to none."""
+    if account.allowed_models is None:
+        return []
+    names = dict(known_models())
+    return [(model, names.get(model, "")) for model in sorted(account.allowed_models)]
 
 
 def own_tokens(request: SignedInRequest, account: Account) -> ApiTokenQuerySet:

@@ -184,8 +184,9 @@ class World:
             return "orgs"
         in_organization = address.route.startswith("orgs/")
         account = self.organization if in_organization else self.owner.account
-        before, _, _ = address.route.partition(f":{parameter}>")
-        place = before.rstrip("<abcdefghijklmnopqrstuvwxyz").rstrip("/").rpartition("/")[2]
+        parts = address.route.split("/")
+        here = next(place for place, part in enumerate(parts) if part.endswith(f":{parameter}>"))
+        place = next(part for part in reversed(parts[:here]) if "<" not in part)
         if parameter == "object_id":
             return self.row(place)
         things: dict[tuple[str, str], Callable[[], object]] = {

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -97,7 +98,8 @@ def all_told(user: User, secret: str) -> list[str]:
     update = reverse("byok:update", kwargs={"key_id": key.pk})
     answers.append(client.post(update, {"secret": secret}))
     answers.append(client.post(reverse("byok:delete", kwargs={"key_id": key.pk}), {}))
-    own = (str(key.pk), secret[-4:], user.email, user.name, user.name[0] + "<")
+    names = (user.email, quote(user.email), user.name, user.name[0] + "<")
+    own = (str(key.pk), secret[-4:], *names)
     return [told(answer, *own) for answer in answers]
 
 

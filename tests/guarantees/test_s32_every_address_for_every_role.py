@@ -14,7 +14,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from orgs.models import Account, User
+from byok.models import ProviderKey
+from orgs.models import Account, Invitation, User
 from tests.conftest import signed_in
 from tests.guarantees.addresses import Address, World, addresses, everything
 
@@ -230,3 +231,32 @@ def test_it_is_there_for_those_it_is_for(address, world, visitors):
             if changing[name] == OK:
                 assert changes(name) in {OK, NO_SUCH_METHOD}, name
             transaction.set_rollback(True)
+
+
+def test_the_role_is_asked_for_before_the_password(world, member, stranger):
+    """Those who would be refused are not asked who they are first, however long ago they said."""
+    old = {"member": signed_in(member, ago=86_400), "stranger": signed_in(stranger, ago=86_400)}
+    for address in ADDRESSES:
+        if address.route.startswith("orgs/<slug:slug>/"):
+            url = world.url(address)
+            for name, client in old.items():
+                expected = admitted(address)[name]
+                if expected != OK:
+                    for answer in (client.get(url), client.post(url, SENT.get(address.name))):
+                        assert outcome(answer, {405}) in {expected, NO_SUCH_METHOD}, (name, url)
+            ProviderKey.objects.all().delete()
+            Invitation.objects.all().delete()
+
+
+OURS = [each for each in ADDRESSES if not each.route.startswith(("admin/", "accounts/"))]
+
+
+@pytest.mark.parametrize("address", OURS, ids=lambda address: address.route)
+def test_who_asks_for_the_head_of_a_page_is_answered_as_if_for_the_page(address, world, visitors):
+    url, client = world.url(address), visitors["owner"]
+    before = everything()
+    page, head = client.get(url), client.head(url)
+    assert head.status_code == page.status_code < 500
+    assert head.get("Location") == page.get("Location")
+    assert head.content == b""
+    assert everything() == before

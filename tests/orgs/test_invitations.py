@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
-from django.test import TestCase
+from django.test import Client, TestCase
 from django.urls import reverse
 from django.utils import timezone
 
@@ -119,7 +119,7 @@ def test_no_text_takes_long_to_read(text):
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
 def test_several_people_are_invited_at_once(boss, headers):
     form = page(boss.get(INVITE, headers=headers))
-    assert "Provider keys, billing, everyone's usage" in form, "each role is explained"
+    assert "Provider keys and the audit log, but not members." in form, "each role is explained"
     answer = send(boss, "a@x.com, b@x.com\nc@x.com", "billing_manager", headers)
     told = page(boss.get(answer["Location"])) if not headers else page(answer)
     assert "Invited 3 people." in told
@@ -253,6 +253,24 @@ def test_an_invitation_is_sent_again_and_its_former_link_is_void(link_to, boss, 
     latter = link_in(mail.outbox[-1])
     assert Visitor().get(former).status_code == 404
     assert Visitor().get(latter).status_code == 200
+
+
+@committed
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_an_old_session_confirms_who_it_is_before_another_letter_goes_out(link_to, owner, headers):
+    former = link_to()
+    Invitation.objects.update(sent_at=timezone.now() - timedelta(minutes=2))
+    client = Client()
+    client.force_login(owner)
+    again = reverse("orgs:invitation_resend", args=["acme", Invitation.objects.get().pk])
+    answer = client.post(again, headers=headers)
+    asked = answer["HX-Redirect" if headers else "Location"]
+    assert asked.startswith(reverse("account_reauthenticate"))
+    assert len(mail.outbox) == 1
+    assert Visitor().get(former).status_code == 200
+    # Taking an invitation back is never held up.
+    client.post(reverse("orgs:invitation_revoke", args=["acme", Invitation.objects.get().pk]))
+    assert not Invitation.objects.open().exists()
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
@@ -460,3 +478,28 @@ def test_what_does_not_work_looks_the_same_whatever_the_reason(
             without_tokens, "", page(expected)
         )
     assert "stranger@example.com" not in roles(organization)
+
+
+@committed
+def test_without_a_mail_server_one_is_told_where_the_letters_are(boss, organization, settings):
+    for in_terminal in (True, False):
+        settings.MEGABRAIN_MAIL_IN_TERMINAL = in_terminal
+        assert ("printed in the terminal" in page(boss.get(INVITE))) == in_terminal
+        told = page(send(boss, f"new{in_terminal:d}@example.com", headers=HTMX))
+        assert ("see the terminal" in told) == in_terminal
+        told = page(send(boss, "owner@example.com", headers=HTMX))
+        assert ("printed in the terminal" in told) == in_terminal
+
+
+@committed
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("owner", "As an owner you have the say over Acme"),
+        ("billing_manager", "you look after the provider keys of Acme"),
+        ("member", "you can use the provider keys of Acme"),
+    ],
+)
+def test_the_offer_says_what_its_role_is_for(link_to, role, said):
+    told = page(visitor_as(person("new")).get(link_to(role=role)))
+    assert said in told

@@ -17,17 +17,21 @@ from orgs.actions import (
     TooManyInvitations,
     TooSoon,
     accept_invitation,
+    create_organization,
+    delete_organization,
     find_invitation,
     invite,
     remove_member,
     resend_invitation,
     revoke_invitation,
 )
-from orgs.actions.invitations import LETTERS_OF_AN_ORGANIZATION, LETTERS_TO_AN_ADDRESS
-from orgs.audit import Event, record
-from orgs.models import Account, AuditEvent, Invitation, Membership, User
+from orgs.actions.invitations import LETTERS_OF_A_PERSON, LETTERS_TO_AN_ADDRESS, forget_letters
+from orgs.audit import Event
+from orgs.forms.members import address_in
+from orgs.models import Account, AuditEvent, Invitation, InvitationLetter, Membership, User
 from orgs.origin import Origin
 from orgs.permissions import NotPermitted
+from orgs.tasks import forget_letters as forget_letters_by_the_clock
 from tests.conftest import person
 from tests.visitor import html_of
 
@@ -162,18 +166,54 @@ def test_an_address_gets_few_letters_a_day_however_they_come_about(owner, organi
     assert len(mail.outbox) == LETTERS_TO_AN_ADDRESS + 1
 
 
-def test_an_organization_sends_a_bounded_number_of_letters_a_day(owner, organization):
+def test_other_organizations_make_no_room_for_more_letters(owner, stranger):
+    """Neither do deleted ones, other senders, and another spelling of the address."""
+    spellings = [
+        "a@x.example",
+        "A@X.example",
+        "ａ@x.example",
+        "a@x\u00ad.example",
+        "Ａ＠Ｘ．example",
+    ]
+    assert len(set(spellings)) == LETTERS_TO_AN_ADDRESS
+    for number, email in enumerate(spellings):
+        sender = (owner, stranger)[number % 2]
+        account = create_organization(actor=sender, owner=sender, name="Acme", origin=ORIGIN)
+        letter_to(account, sender, email)
+        delete_organization(actor=sender, account=account, origin=ORIGIN)
+    for sender in (owner, stranger):
+        account = create_organization(actor=sender, owner=sender, name="Acme", origin=ORIGIN)
+        with pytest.raises(TooManyInvitations, match=r"a@x\.example"):
+            letter_to(account, sender, "a@X.Example")
+    assert {letter.to[0] for letter in mail.outbox} == {"a@x.example"}
+
+
+def sent_by(sender: User, letters: int, **fields: object) -> None:
+    rows = InvitationLetter.objects.bulk_create(
+        InvitationLetter(sender_id=sender.pk, email=f"{number}@example.com")
+        for number in range(letters)
+    )
+    if fields:
+        InvitationLetter.objects.filter(pk__in=[row.pk for row in rows]).update(**fields)
+
+
+def test_a_person_sends_a_bounded_number_of_letters_a_day(owner, member, organization):
+    sent_by(owner, LETTERS_OF_A_PERSON - 1)
     letter_to(organization, owner)
-    for _ in range(LETTERS_OF_AN_ORGANIZATION - 1):
-        record(
-            event=Event.MEMBER_INVITED,
-            account=organization,
-            actor=owner,
-            target=Invitation(email="x@example.com"),
-            origin=ORIGIN,
-        )
-    with pytest.raises(TooManyInvitations, match="Acme"):
-        letter_to(organization, owner, "other@example.com")
+    other = create_organization(actor=owner, owner=owner, name="Other", origin=ORIGIN)
+    for account in (organization, other):
+        with pytest.raises(TooManyInvitations, match="You sent"):
+            letter_to(account, owner, "other@example.com")
+    Membership.objects.filter(user=member).update(role="owner")
+    letter_to(organization, member, "other@example.com")
+
+
+@pytest.mark.parametrize("forget", [forget_letters, forget_letters_by_the_clock])
+def test_letters_count_for_a_day_and_are_forgotten(owner, organization, forget):
+    sent_by(owner, LETTERS_OF_A_PERSON, created_at=timezone.now() - timedelta(days=1, seconds=1))
+    letter_to(organization, owner)
+    forget()
+    assert InvitationLetter.objects.get().email == "new@example.com"
 
 
 def test_a_letter_is_not_sent_twice_within_a_minute(owner, organization):
@@ -221,15 +261,56 @@ def test_a_letter_that_does_not_go_out_is_told_and_can_be_sent_at_once(
     assert find_invitation(send_again(invitation, owner)).sent_at
 
 
+@pytest.mark.parametrize("invited", ["münchen.example", "xn--mnchen-3ya.example"])
+@pytest.mark.parametrize("verified", ["münchen.example", "xn--mnchen-3ya.example"])
+def test_a_domain_of_another_alphabet_is_one_in_both_spellings(
+    owner, organization, invited, verified
+):
+    _, token = letter_to(organization, owner, f"a@{invited}")
+    assert Invitation.objects.get().email == "a@münchen.example"
+    new = person("new")
+    EmailAddress.objects.filter(user=new).update(email=f"a@{verified}")
+    assert accept_invitation(actor=new, token=token, origin=ORIGIN)
+
+
 @pytest.mark.parametrize(
-    "domain",
-    ["ü" * 60 + ".com", "münchen.example", "xn--mnchen-3ya.example"],
-    ids=["too long", "umlaut", "ascii"],
+    ("invited", "verified"),
+    [
+        ("bob@github.com", "bob@gıthub.com"),
+        ("bib@github.com", "bıb@github.com"),
+        ("bob@github.com", "bob@githuß.com"),
+        ("sam@github.com", "ſam@github.com"),
+        ("sam@github.com", "ｓam@github.com"),
+        ("bob@github.com", f"bob@{'ü' * 60}.com"),
+    ],
 )
-def test_addresses_of_other_alphabets_do_no_harm(owner, organization, domain):
-    with TestCase.captureOnCommitCallbacks(execute=True):
-        invite(actor=owner, account=organization, email=f"a@{domain}", role="member", origin=ORIGIN)
-    assert Invitation.objects.get().email == f"a@{domain}"
+def test_an_address_that_looks_like_the_invited_one_is_another(
+    owner, organization, invited, verified
+):
+    _, token = letter_to(organization, owner, invited)
+    other = person("other")
+    EmailAddress.objects.filter(user=other).update(email=verified)
+    with pytest.raises(NotTheInvited):
+        accept_invitation(actor=other, token=token, origin=ORIGIN)
+    assert not Membership.objects.filter(user=other, account=organization).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("ＢＯＢ＠ＧＩＴＨＵＢ．ＣＯＭ", "bob@github.com"),
+        ("ℂ@github.com", "c@github.com"),
+        ("K@github.com", "k@github.com"),
+        ("bob@git\u00adhub.com", "bob@github.com"),
+        ("bo\u00adb@github.com", None),
+        ("bob@github.com\u202e", None),
+        (f"bob@{'ü' * 60}.com", None),
+        ("bob@", None),
+        ("bob", None),
+    ],
+)
+def test_an_address_has_one_spelling_or_is_none(text, address):
+    assert address_in(text) == address
 
 
 def test_accepting_makes_a_member_with_the_offered_role(owner, organization):

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.models import UsageRecord
 from orgs.actions import create_organization, create_token
 from orgs.models import Account, ApiToken, AuditEvent, Invitation, Membership, User
 from orgs.models.invitations import VALID_FOR
@@ -29,7 +30,8 @@ def page(response) -> str:
 
 
 def listed(told: str) -> list[str]:
-    return re.findall(r'<span class="muted small">([^<]+@example\.com)</span>', told)
+    members = told.partition("Members, by e-mail address")[2]
+    return re.findall(r">([^<>]+@example\.com)</(?:a|span)>", members)
 
 
 def membership_of(user: User, slug: str = "acme") -> Membership:
@@ -189,11 +191,76 @@ def test_the_list_takes_the_same_few_queries_for_three_members_and_for_five_thou
     fill(organization, 5000)
     invited(organization, *(f"new{number}@example.com" for number in range(400)))
     with django_assert_num_queries(len(few)):
+        told = page(owner_client.get(MEMBERS))
+    assert "person00040@example.com" in told
+    assert "5,003 members" in told
+    assert "400 open invitations" in told
+    with django_assert_max_num_queries(len(few)):
         told = page(owner_client.get(f"{MEMBERS}?after=person02500@example.com"))
     assert "person02501@example.com" in told
-    assert "5,003 members" in told
-    assert told.count('id="invitation-') == 50
-    assert "The latest 50 are shown" in told
+    assert "open invitations" not in told, "they stand on the first page"
+
+
+def test_pages_of_invitations_go_through_all_of_them_once_and_back(owner_client, organization):
+    emails = [f"new{number:02}@example.com" for number in range(25)]
+    made = invited(organization, *emails)
+    for age, invitation in enumerate(made):  # In pairs of one moment.
+        created_at = timezone.now() - timedelta(hours=age // 2)
+        Invitation.objects.filter(pk=invitation.pk).update(created_at=created_at)
+    expected = Invitation.objects.order_by("-created_at", "-pk").values_list("email", flat=True)
+
+    def walk(address: str, rel: str) -> list[list[str]]:
+        pages = []
+        while address:
+            told = page(owner_client.get(address))
+            pages.append(re.findall(r'class="address">([^<]+)<', told))
+            assert "25 open invitations" in told
+            pager = told.partition('aria-label="Pages of invitations"')[2].partition("</nav>")[0]
+            link = re.search(rf'rel="{rel}" href="([^"]+)"', pager)
+            address = link[1] if link else ""
+        return pages
+
+    onwards = walk(f"{MEMBERS}?q=new", "next")
+    assert [len(emails) for emails in onwards] == [10, 10, 5]
+    assert [email for emails in onwards for email in emails] == [*expected]
+    last = Invitation.objects.get(email=onwards[1][-1])
+    back = walk(f"{MEMBERS}?q=new&invited_after={last.pk}", "prev")
+    assert list(reversed(back)) == onwards
+
+
+def test_a_page_of_invitations_that_have_gone_shows_the_first(owner_client, organization):
+    *_, oldest = invited(organization, *(f"new{number}@example.com" for number in range(3)))
+    elsewhere = uuid.uuid4()
+    for place in (oldest.pk, elsewhere, "nowhere", "%00"):
+        for name in ("invited_after", "invited_before"):
+            told = page(owner_client.get(f"{MEMBERS}?{name}={place}"))
+            assert told.count('id="invitation-'), (name, place)
+
+
+def test_the_address_of_a_search_holds_nothing_empty(owner_client):
+    for query, held in (("q=&role=", MEMBERS), ("q=own&role=", f"{MEMBERS}?q=own")):
+        assert owner_client.get(f"{MEMBERS}?{query}", headers=HTMX)["HX-Push-Url"] == held
+
+
+def test_who_calls_with_a_personal_token_is_active_here(owner_client, organization, member, owner):
+    def call(account: Account, user: User, hours: int) -> None:
+        at = timezone.now() - timedelta(hours=hours)
+        UsageRecord.objects.create(
+            account_id=account.pk, user_id=user.pk, status=200, latency_ms=1, created_at=at
+        )
+
+    for hours in (5, 3, 4):
+        call(organization, member, hours)
+    call(member.account, member, 2)
+    for address in (MEMBERS, url("member", member)):
+        told = page(owner_client.get(address))
+        assert told.count("3 h ago") == 1
+        assert "2 h ago" not in told
+    token_of(member, organization)
+    ApiToken.objects.update(last_used_at=timezone.now() - timedelta(minutes=30))
+    for address in (MEMBERS, url("member", member)):
+        assert "3 h ago" not in page(owner_client.get(address))
+    assert page(owner_client.get(MEMBERS)).count("30 min ago") == 1
 
 
 def test_last_active_is_about_the_tokens_of_this_organization(owner_client, organization, member):
@@ -355,14 +422,15 @@ def test_a_limit_lets_something_through(owner_client, member, typed):
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("name", ["invite", "member_role", "member_remove"])
+@pytest.mark.parametrize("name", ["invite", "member_role", "member_limit", "member_remove"])
 def test_an_old_session_confirms_who_it_is_first(owner, member, name, method):
     address = reverse("orgs:invite", args=["acme"]) if name == "invite" else url(name, member)
-    data = {"role": "owner", "emails": "x@example.com"}
+    data = {"role": "owner", "emails": "x@example.com", "requests_per_minute": "1"}
     answer = getattr(old_session(owner), method)(address, data)
     assert answer.status_code == 302
     assert answer["Location"].startswith(reverse("account_reauthenticate"))
     assert membership_of(member).role == Membership.Role.MEMBER
+    assert membership_of(member).requests_per_minute is None
     assert not Invitation.objects.exists()
 
 

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.core import mail
+from django.test import TestCase
 from django.utils import timezone
 
 from orgs.actions import (
@@ -21,6 +23,7 @@ from orgs.models import Account, ApiToken, AuditEvent, Invitation, Membership, U
 from orgs.origin import Origin
 from orgs.permissions import NotPermitted
 from tests.conftest import person
+from tests.visitor import html_of
 
 ORIGIN = Origin(address="192.0.2.7")
 Role = Membership.Role
@@ -108,6 +111,26 @@ def test_staff_may_help_out_but_not_limit(staff, member, organization):
         "org.member.role_changed",
         "org.member.removed",
     ]
+
+
+@pytest.mark.parametrize("role", [Role.MEMBER, Role.BILLING_MANAGER])
+def test_staff_do_not_raise_themselves(owner, staff, organization, role):
+    membership = Membership.objects.create(account=organization, user=staff, role=role)
+    for wish in Role:
+        with pytest.raises(NotPermitted):
+            change_role(actor=staff, membership=membership, role=wish, origin=ORIGIN)
+    assert membership_of(staff, organization).role == role
+    assert events(organization) == []
+    assert change_role(actor=owner, membership=membership, role=Role.OWNER, origin=ORIGIN)
+
+
+def test_staff_who_are_owners_change_their_own_role(owner, staff, organization):
+    membership = Membership.objects.create(
+        account=organization, user=staff, role=Membership.Role.OWNER
+    )
+    assert change_role(actor=staff, membership=membership, role=Role.MEMBER, origin=ORIGIN)
+    with pytest.raises(NotPermitted):
+        change_role(actor=staff, membership=membership, role=Role.OWNER, origin=ORIGIN)
 
 
 def test_the_last_owner_can_neither_be_demoted_nor_removed_nor_leave(owner, organization):
@@ -226,4 +249,81 @@ def test_an_owner_made_billing_manager_keeps_tokens_but_not_the_invitations(owne
 def test_a_limit_is_told(owner, member, organization):
     membership = membership_of(member, organization)
     assert limit_member(actor=owner, membership=membership, requests_per_minute=7, origin=ORIGIN)
-    assert events(organization) == [("org.member.limited", {"requests_per_minute": 7})]
+    assert limit_member(actor=owner, membership=membership, requests_per_minute=None, origin=ORIGIN)
+    assert events(organization) == [
+        ("org.member.limited", {"requests_per_minute": 7, "previous_requests_per_minute": None}),
+        ("org.member.limited", {"requests_per_minute": None, "previous_requests_per_minute": 7}),
+    ]
+
+
+# Letters ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("actor", ["owner", "staff"])
+def test_whoever_gets_another_role_is_written_to(request, actor, member, organization):
+    by = request.getfixturevalue(actor)
+    for _ in range(2):  # The second changes nothing.
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            change_role(
+                actor=by,
+                membership=membership_of(member, organization),
+                role=Role.OWNER,
+                origin=ORIGIN,
+            )
+    [letter] = mail.outbox
+    assert letter.to == ["member@example.com"]
+    assert letter.subject == "Your role in Acme on MegaBrain has changed"
+    for text in (str(letter.body), html_of(letter)):
+        assert "you were a member and are now an owner" in text
+        assert by.email in text
+        assert "/orgs/acme/" in text
+
+
+@pytest.mark.parametrize("actor", ["owner", "staff"])
+def test_whoever_is_removed_is_written_to(request, actor, member, organization):
+    by = request.getfixturevalue(actor)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        remove_member(actor=by, membership=membership_of(member, organization), origin=ORIGIN)
+    [letter] = mail.outbox
+    assert letter.to == ["member@example.com"]
+    assert letter.subject == "You were removed from Acme on MegaBrain"
+    for text in (str(letter.body), html_of(letter)):
+        assert by.email in text
+        assert "agents that use them are turned away" in text
+
+
+def test_nobody_is_written_to_of_what_they_did_themselves(owner, member, organization):
+    join(organization, "second", Role.OWNER)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        leave_organization(actor=member, account=organization, origin=ORIGIN)
+        change_role(
+            actor=owner,
+            membership=membership_of(owner, organization),
+            role=Role.MEMBER,
+            origin=ORIGIN,
+        )
+    assert mail.outbox == []
+
+
+def test_a_refused_change_writes_to_nobody(owner, member, organization):
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        with pytest.raises(NotPermitted):
+            remove_member(
+                actor=member, membership=membership_of(owner, organization), origin=ORIGIN
+            )
+        with pytest.raises(LastOwner):
+            change_role(
+                actor=owner,
+                membership=membership_of(owner, organization),
+                role=Role.MEMBER,
+                origin=ORIGIN,
+            )
+    assert mail.outbox == []
+
+
+def test_a_mail_server_that_is_away_keeps_nobody_in(owner, member, organization, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        remove_member(actor=owner, membership=membership_of(member, organization), origin=ORIGIN)
+    assert not Membership.objects.filter(user=member, account=organization).exists()

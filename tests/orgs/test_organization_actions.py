@@ -1,8 +1,10 @@
 """Organizations: opened, renamed, limited and deleted, by whom, and with what left behind."""
 
+import os
 import threading
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -24,6 +26,8 @@ from orgs.catalogue import known_models
 from orgs.models import Account, ApiToken, AuditEvent, Invitation, Membership, User
 from orgs.origin import Origin
 from orgs.permissions import NotPermitted
+
+ROUNDS = int(os.environ.get("MEGABRAIN_RACES", "8"))
 
 pytestmark = pytest.mark.django_db
 
@@ -102,6 +106,19 @@ def test_a_name_that_makes_no_slug_gets_one_all_the_same(owner, name):
     slug = create(owner, name).slug
     assert 2 <= len(slug) <= 40
     assert not Account.objects.exclude(kind="organization").filter(slug=slug).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_of_one_name_at_the_same_moment_have_two_slugs(owner, stranger):
+    for number in range(ROUNDS):
+        outcomes = at_once(
+            partial(create, owner, f"Acme {number}"),
+            partial(create, stranger, f"Acme {number}"),
+        )
+        assert outcomes == ["done", "done"]
+        slugs = Account.objects.filter(name=f"Acme {number}").values_list("slug", flat=True)
+        assert len(set(slugs)) == 2
+        assert f"acme-{number}" in slugs
 
 
 def test_two_of_one_name_have_two_slugs(owner, stranger):
@@ -205,7 +222,12 @@ def test_an_owner_renames(organization, owner):
     event = newest(organization.pk)
     assert event.event == "org.renamed"
     assert event.changed == ["name", "slug"]
-    assert event.details == {"previous_name": "Acme", "previous_slug": "acme"}
+    assert event.details == {
+        "name": "Acme 2",
+        "previous_name": "Acme",
+        "slug": "acme-2",
+        "previous_slug": "acme",
+    }
 
 
 def test_what_stays_the_same_is_no_change(organization, owner):
@@ -252,6 +274,7 @@ def test_limits_are_set_and_lifted(organization, owner):
     assert event.event == "org.limits_changed"
     assert event.details == {
         "models": 1,
+        "models_from_now_on": [model],
         "member_requests_per_minute": 60,
         "token_requests_per_minute": 20,
     }
@@ -259,6 +282,30 @@ def test_limits_are_set_and_lifted(organization, owner):
     organization.refresh_from_db()
     assert organization.allowed_models is None
     assert organization.member_requests_per_minute is None
+
+
+def test_the_log_tells_which_models_were_allowed_and_which_no_longer(organization, owner):
+    first, second, third = sorted(model for model, *_ in known_models()[:3])
+    limit(owner, organization, allowed_models=[first, second])
+    limit(owner, organization, allowed_models=[second, third])
+    told = newest(organization.pk).details
+    assert (told["models_added"], told["models_removed"]) == ([third], [first])
+    limit(owner, organization, allowed_models=[second, third], member_requests_per_minute=9)
+    assert not {"models_added", "models_removed"} & newest(organization.pk).details.keys()
+    limit(owner, organization)
+    assert newest(organization.pk).details["models_until_now"] == [second, third]
+
+
+def test_of_very_many_models_the_log_tells_the_first(organization, owner):
+    gone = [f"acme/{'m' * 100}-{number:04}" for number in range(400)]
+    Account.objects.filter(pk=organization.pk).update(allowed_models=gone)
+    known = [model for model, _ in known_models()]
+    assert limit(owner, organization, allowed_models=known)
+    told = newest(organization.pk).details
+    assert told["models_added"][0] == known[0]
+    *shown, more = told["models_removed"]
+    assert shown == gone[: len(shown)] != []
+    assert more == f"… and {len(gone) - len(shown)} more"
 
 
 @pytest.mark.parametrize("models", [[], ["acme/none"]])

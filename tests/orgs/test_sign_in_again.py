@@ -74,6 +74,13 @@ def test_what_was_posted_is_neither_done_nor_kept(ann: Visitor):
     assert "Nothing was changed yet" in ann.get(where).content.decode()
 
 
+def test_who_asks_for_no_more_than_the_head_of_a_page_is_told_nothing_of_changes(ann: Visitor):
+    a_while_ago(ann)
+    where = ann.head("/change/?step=2")["Location"]
+    assert where == "/accounts/reauthenticate/?next=%2Fchange%2F%3Fstep%3D2"
+    assert "Nothing was changed yet" not in ann.get(where).content.decode()
+
+
 def test_a_form_from_another_site_does_not_say_where_to_come_back_to(ann: Visitor):
     a_while_ago(ann)
     answer = ann.post("/change/", headers={"referer": "https://evil.example/trap"})

@@ -117,7 +117,12 @@ def test_only_what_the_organization_allows_is_offered(organization, member_clien
     assert f'value="{other}"' not in told
     assert "acme/gone" not in told
     assert "those that the organization allows" in told
-    assert "Acme allows you 2 models." in page(member_client.get(LIST))
+    assert "All that Acme allows" in told
+    listed = page(member_client.get(LIST))
+    assert "Acme allows you 2 models." in listed
+    assert f"<code>{allowed}</code>" in listed
+    assert "<code>acme/gone</code>" in listed
+    assert f"<code>{other}</code>" not in listed
     assert member_client.post(CREATE, form(allowed_models=[other])).status_code == 422
     assert not ApiToken.objects.exists()
     member_client.post(CREATE, form(allowed_models=[allowed]))
@@ -215,3 +220,43 @@ def test_the_list_takes_few_queries(
         member_client.get(url)  # The first visit of an account is written down.
         with django_assert_max_num_queries(12):
             member_client.get(url)
+
+
+@pytest.mark.parametrize(
+    ("own", "everybodys", "said"),
+    [
+        (None, None, "None"),
+        (None, 2, "2 requests a minute, set by Acme"),
+        (60, 2, "2 requests a minute, set by Acme"),
+        (2, 60, "2 requests a minute"),
+        (2, None, "2 requests a minute"),
+    ],
+)
+def test_a_line_says_what_rate_applies_and_who_set_it(
+    organization, token, member_client, own, everybodys, said
+):
+    Account.objects.filter(pk=organization.pk).update(token_requests_per_minute=everybodys)
+    ApiToken.objects.update(requests_per_minute=own)
+    assert limits_in(page(member_client.get(LIST))) == [said]
+
+
+@pytest.mark.parametrize(
+    ("own", "everybodys", "said"),
+    [
+        (None, ["a/b", "a/c"], "2 models, set by Acme"),
+        (["a/b", "a/d"], None, "2 models only"),
+        (["a/b", "a/d"], ["a/b", "a/c"], "1 model only"),
+        (["a/d"], ["a/b"], "No model: Acme allows none of its own"),
+    ],
+)
+def test_a_line_says_how_many_models_can_be_called(
+    organization, token, member_client, own, everybodys, said
+):
+    Account.objects.filter(pk=organization.pk).update(allowed_models=everybodys)
+    ApiToken.objects.update(allowed_models=own)
+    assert limits_in(page(member_client.get(LIST))) == [said]
+
+
+def limits_in(told: str) -> list[str]:
+    [cell] = re.findall(r'data-label="Limits">(.*?)</td>', told, re.DOTALL)
+    return re.findall(r">([^<>]*\w[^<>]*)<", cell)
