@@ -14,7 +14,7 @@ from byok.models import ProviderKey
 from byok.providers import name_of
 from orgs.access import account_url, enter_last
 from orgs.models import Account
-from orgs.permissions import Permission
+from orgs.permissions import Permission, assists
 from orgs.requests import SignedInRequest
 
 MANY_ACCOUNTS = 10
@@ -136,6 +136,11 @@ class Frame:
     @property
     def email(self) -> str:
         return self.user.email
+
+    @property
+    def assists(self) -> bool:
+        """Whether the admin is there for them."""
+        return assists(self.user)
 
     @cached_property
     def accounts(self) -> list[AccountChoice]:

@@ -225,9 +225,13 @@ document.addEventListener("input", ({ target }) => {
   if (field.value === before) field.value = field.dataset.proposal;
 });
 
+// These do not come apart into a letter and its mark.
+const LETTERS = { ł: "l", ø: "o", đ: "d", ð: "d", þ: "th", ß: "ss", æ: "ae", œ: "oe", ı: "i" };
+
 /** `Ärzte & Co.` as `arzte-co`. */
 function slugOf(name) {
-  const letters = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const plain = name.toLowerCase().replace(/[łøđðþßæœı]/g, (letter) => LETTERS[letter]);
+  const letters = plain.normalize("NFKD").replace(/\p{M}/gu, "");
   return letters.replace(/[^a-z0-9]+/g, "-").slice(0, 34).replace(/^-|-$/g, "");
 }
 

@@ -53,6 +53,7 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page.get_by_label("Slug").fill("admin")
     page.get_by_role("button", name="Create organization").click()
     expect(page.get_by_text("This one is reserved.")).to_be_visible()
+    expect(page.get_by_label("Slug"), "where something is wrong").to_be_focused()
     page.get_by_label("Slug").fill("clinic")
     page.get_by_label("Name").fill("Clinic")
     expect(page.get_by_label("Slug"), "what one has typed stays").to_have_value("clinic")

@@ -7,9 +7,12 @@ from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from playwright.sync_api import Page, expect
 
-from orgs.models import ApiToken, User
+from orgs.actions import change_organization, invite
+from orgs.models import Account, ApiToken, User
+from orgs.origin import Origin
 from orgs.tokens import digest, looks_like_token
 from tests.chromium import OpenPage
+from tests.conftest import signed_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -130,3 +133,28 @@ def test_activity_is_filtered_and_told_in_detail(open_page: OpenPage, owner_clie
     expect(page.locator("#events tbody tr"), "the address holds the filter").to_have_count(1)
     page.goto(page.get_by_role("link", name="You created").get_attribute("href") or "")
     accessible(page)
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_the_longest_addresses_leave_the_log_whole(
+    open_page: OpenPage, owner: User, organization: Account, screen
+):
+    User.objects.filter(pk=owner.pk).update(email=f"{'o' * 60}@a-long-name-of-a-domain.example.com")
+    owner.refresh_from_db()
+    origin = Origin(address="2001:db8:1234:5678:9abc:def0:1234:5678")
+    for number in range(3):
+        address = f"{'n' * 60}{number}@example.com"
+        invite(actor=owner, account=organization, email=address, role="member", origin=origin)
+    happened_at = Origin(address="192.168.100.200")
+    change_organization(
+        actor=owner, account=organization, name="A" * 100, slug="acme", origin=happened_at
+    )
+    page = open_page(signed_in(owner), **screen)
+    page.goto("/orgs/acme/audit/")
+    accessible(page)
+    for part in page.locator(".table-scroll").all():
+        assert part.evaluate("part => part.scrollWidth - part.clientWidth") == 0
+    for cell in page.locator('td[data-label="Address"] > *').all():
+        lines = "text => text.clientHeight / parseFloat(getComputedStyle(text).lineHeight)"
+        assert cell.evaluate(lines) < 2
+    assert page.get_by_text("192.168.100.200").evaluate("it => it.scrollWidth <= it.clientWidth")

@@ -107,6 +107,8 @@ def answer(demo: Demo) -> str:
 
 
 def signs_in(demo: Demo) -> bool:
+    assert "Demo team" in demo.output
+    assert "Letters, such as invitations and sign-up codes, are printed here." in demo.output
     email, password = demo.login
     with requests.Session() as browser:
         page = browser.get(demo.address + "/accounts/login/", timeout=20)

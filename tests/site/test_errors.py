@@ -73,6 +73,24 @@ def test_someone_signed_in_stays_in_their_frame(
     assert len(re.findall("<h1", page)) == len(re.findall("<main", page)) == 1
 
 
+@pytest.mark.parametrize(("how", "traceback"), [("forbidden", False), ("broken", True)])
+def test_the_log_has_a_traceback_of_what_broke_and_of_no_refusal(
+    owner_client: Client, caplog: pytest.LogCaptureFixture, how: str, traceback: bool
+):
+    owner_client.raise_request_exception = False
+    owner_client.get(f"/fail/{how}/")
+    [line] = [each for each in caplog.records if each.name == "django.request"]
+    assert bool(line.exc_info) == traceback
+
+
+def test_who_may_not_open_a_page_of_an_organization_is_told_who_can_change_that(
+    member_client: Client, organization: object
+):
+    page = member_client.get("/orgs/acme/settings/").content.decode()
+    assert "your role in Acme does not allow it" in page
+    assert re.search('<a class="button"[^>]*href="/orgs/acme/members/"', page)
+
+
 @pytest.mark.parametrize(("failure", "status"), [(DatabaseError, 500), (OperationalError, 503)])
 def test_what_broke_is_not_asked_again_to_say_so(
     owner_client: Client, failure: type[Exception], status: int

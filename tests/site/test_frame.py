@@ -146,7 +146,7 @@ def test_a_session_that_names_an_account_of_others_shows_ones_own(
         ("stranger", "/orgs/acme/", 404, "Stranger"),
         ("stranger", "/orgs/acme/settings/", 404, "Stranger"),
         ("stranger", "/orgs/none/", 404, "Stranger"),
-        ("owner", "/orgs/acme/settings/limits/", 405, "Owner"),
+        ("owner", f"/orgs/acme/members/invitations/{uuid.UUID(int=1)}/resend/", 405, "Owner"),
     ],
 )
 def test_an_error_page_has_a_frame_that_leads_somewhere(
@@ -222,3 +222,11 @@ def test_the_drawer_opens_without_script(owner_client: Client):
 def test_markup_in_a_name_is_inert(owner_client: Client, owner: User):
     Account.objects.filter(user=owner).update(name='<img src=x onerror="alert(1)">')
     assert b"<img" not in owner_client.get(URL).content
+
+
+@pytest.mark.parametrize(("who", "led"), [("staff", True), ("owner", False), ("member", False)])
+def test_the_menu_leads_staff_to_the_admin(
+    organization: Account, request: pytest.FixtureRequest, who: str, led: bool
+):
+    page = signed_in(request.getfixturevalue(who)).get(URL).content.decode()
+    assert ('href="/admin/"' in page) == led

@@ -22,6 +22,7 @@ from orgs.tokens import digest
 EMAIL = "demo@example.com"
 PROVIDER = "anthropic"
 MODEL = "anthropic/claude-haiku-4.5"
+TEAM, TEAM_SLUG = "Demo team", "demo-team"
 ORIGIN = Origin.command("demo")
 
 ANNOUNCEMENT = """
@@ -29,6 +30,9 @@ ANNOUNCEMENT = """
 
   Open it    {address}/
   Sign in    {email}    password  {password}
+
+  The account switcher has an organization, too: {team}, with a key and members' pages of its own.
+  Letters, such as invitations and sign-up codes, are printed here.
 
   Stream an answer through the demo account's {provider} key:
 
@@ -125,9 +129,8 @@ def demo_account() -> Credentials:
 
 def demo_team(user: User) -> None:
     """An organization with a key of its own, so that both kinds of account can be looked at."""
-    name, slug = "Demo team", "demo-team"
     try:
-        team = create_organization(actor=user, owner=user, name=name, slug=slug, origin=ORIGIN)
+        team = create_organization(actor=user, owner=user, name=TEAM, slug=TEAM_SLUG, origin=ORIGIN)
     except SlugTaken:
         return  # From an earlier run, as above.
     secret = Secret(sample_keys()["openai"])
@@ -145,6 +148,7 @@ def announcement(address: str, credentials: Credentials) -> str:
         address=address,
         email=EMAIL,
         password=credentials.password,
+        team=TEAM,
         provider="Anthropic",
         curl=CURL.format(address=address, token=credentials.token, body=json.dumps(body)),
     )

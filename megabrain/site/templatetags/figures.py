@@ -107,11 +107,15 @@ def used(moment: datetime | None) -> SafeString | str:
 
 
 def relative(distance: timedelta) -> str:
-    """A distance from now in its largest whole unit."""
+    """A distance from now in its largest whole unit; what is to come is rounded to the nearest."""
     future = distance < timedelta(0)
     distance = abs(distance)
     for step, unit in STEPS:
         if distance >= step:
-            count = distance // step
-            return f"in {count} {unit}" if future else f"{count} {unit} ago"
+            # Whoever was just told of seven days is not to read six.
+            return (
+                f"in {round(distance / step)} {unit}"
+                if future
+                else f"{distance // step} {unit} ago"
+            )
     return "in a moment" if future else "just now"
