@@ -54,7 +54,7 @@ def test_a_secret_is_replaced(desk, key):
     key.refresh_from_db()
     assert key.secret.unseal().reveal() == OPENAI_SECRET + "22"
     assert told(before) == ["byok.key.updated"]
-    assert ("account", str(key.account_id)) in heard
+    assert ("keys", str(key.account_id)) in heard
 
 
 def test_a_doubtful_secret_is_saved_when_staff_insist(desk, key):

@@ -163,7 +163,7 @@ def test_a_member_is_promoted_limited_and_removed(
     create_token(actor=member, account=organization, name="laptop", origin=Origin())
     page = open_page(owner_client, java_script_enabled=scripts)
     page.goto(MEMBERS)
-    page.get_by_role("link", name="Member", exact=True).click()
+    page.get_by_role("link", name="member@example.com", exact=True).click()
     page.get_by_role("link", name="Change role").click()
     page.get_by_role("radio", name="Billing manager").check()
     page.get_by_role("button", name="Change role").click()

@@ -222,7 +222,7 @@ def test_every_change_is_recorded_and_announced(
             result = change()
         assert len(events_of(account)) == before + 1
         # A test changes nothing that others remember; what it finds is announced when it ends.
-        assert isinstance(result, KeyTest) or ("account", str(account.pk)) in announced
+        assert isinstance(result, KeyTest) or ("keys", str(account.pk)) in announced
 
 
 # Testing -----------------------------------------------------------------------------------
