@@ -42,7 +42,7 @@ MANAGERS_NAMED = 3
 def keys(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """The account's keys, how they are doing, and everything one can do with them.
 
-    Those who may not manage them see which providers' keys serve their calls, and nothing more.
+    Those who may not manage them see which providers are configured, and nothing more.
     """
     account = account_or_404(request, slug, Permission.SEE_PROVIDERS)
     if Permission.MANAGE_KEYS not in request.permissions:
@@ -52,7 +52,7 @@ def keys(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
 
 
 def _providers(request: SignedInRequest, account: Account) -> HttpResponse:
-    """What members see instead: which providers are set up, and whom to ask."""
+    """What members see instead: which providers are configured, and whom to ask."""
     context = {
         "account": account,
         "providers": configured_providers(account),

@@ -252,27 +252,32 @@ class ConfiguredProvider:
     """All that a member learns of a key: its provider, and what the catalogue says of that one."""
 
     name: str
+    enabled: bool
     models: Sequence[CatalogModel]
 
     @property
     def note(self) -> str:
+        if not self.enabled:
+            return "Switched off"
         count = len(self.models)
         return f"{count} supported model{'' if count == 1 else 's'}"
 
 
 def configured_providers(account: Account) -> list[ConfiguredProvider]:
-    """The providers whose keys serve the account's calls, by name, with the models it allows.
+    """The providers that the account has a key of, by name, with the models that it then serves.
 
-    Nothing else of a key is even read.
+    Of a key that is switched off these are none, else those that the account allows. Nothing else
+    of a key is even read.
     """
-    ids = ProviderKey.objects.for_account(account).enabled().values_list("provider", flat=True)
-    models, allowed = models_of(ids), account.allowed_models
+    keys = dict(ProviderKey.objects.for_account(account).values_list("provider", "enabled"))
+    models, allowed = models_of([id_ for id_ in keys if keys[id_]]), account.allowed_models
     found = [
         ConfiguredProvider(
             name_of(id_),
+            enabled,
             [model for model in models[id_] if allowed is None or model.pk in allowed],
         )
-        for id_ in ids
+        for id_, enabled in keys.items()
     ]
     return sorted(found, key=lambda provider: provider.name.lower())
 

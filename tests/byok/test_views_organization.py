@@ -218,7 +218,9 @@ def test_a_members_page_is_the_same_however_a_key_is_doing(state, member_client,
     assert sent(after.content.decode()) == sent(before.content.decode())
 
 
-def test_a_member_sees_no_provider_whose_key_is_disabled(member_client, organization, owner, key):
+def test_a_member_sees_that_a_key_is_switched_off_and_serves_nothing(
+    member_client, organization, owner, key
+):
     add_key(
         actor=owner,
         account=organization,
@@ -226,12 +228,13 @@ def test_a_member_sees_no_provider_whose_key_is_disabled(member_client, organiza
         secret=Secret("sk-sim-ok-0123456789abcdefghij"),
         origin=ORIGIN,
     )
-    assert "Anthropic" in text_of(member_client.get(at("keys")))
+    assert "Switched off" not in text_of(member_client.get(at("keys")))
     ProviderKey.objects.filter(pk=key.pk).update(enabled=False)
     page = text_of(member_client.get(at("keys")))
-    assert "DeepSeek" in page
-    assert "Anthropic" not in page
-    ProviderKey.objects.update(enabled=False)
+    assert "Anthropic Switched off" in page
+    assert "anthropic/claude" not in page
+    assert "deepseek/deepseek" in page
+    ProviderKey.objects.all().delete()
     assert "No providers yet" in text_of(member_client.get(at("keys")))
 
 
