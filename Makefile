@@ -52,6 +52,7 @@ soak: export MEGABRAIN_S06_ROWS ?= 10000
 soak: export MEGABRAIN_S06_KILLS ?= 20
 soak: export MEGABRAIN_S07_RACES ?= 1000
 soak: export MEGABRAIN_S16_EVENTS ?= 200000
+soak: export MEGABRAIN_RACES ?= 100
 soak: export MEGABRAIN_S40_ROUNDS ?= 2000
 soak: $(DEV)
 	MEGABRAIN_HOME=$$(mktemp -d) $(BIN)/pytest tests/guarantees

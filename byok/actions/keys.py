@@ -194,7 +194,7 @@ def _told(
     origin: Origin,
     changed: list[str] | None = None,
 ) -> None:
-    """Write the audit row of a change, and have everyone forget what they knew of the account."""
+    """Write the audit row of a change, and have everyone forget what they knew of its keys."""
     record(
         event=event,
         account=key.account,
