@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from orgs import keyset
 from orgs.access import account_or_404, account_page, account_url
 from orgs.audit.chain import matches
 from orgs.audit.export import Format, export
@@ -142,20 +143,20 @@ def suggested(account: Account) -> list[str]:
 
 
 def page_of(form: FilterForm) -> Page:
-    """The events that the filter lets through, older than `before` or newer than `after`.
-
-    Pages are cut at events, so they neither shift while others arrive nor grow slower the further
-    back one looks.
-    """
+    """The events that the filter lets through, older than `before` or newer than `after`."""
     selection = form.selection
-    after, before = place(form, "after"), place(form, "before")
-    if after:
-        found = selection.next_newer(SHOWN + 1, after)
-        if len(found) > SHOWN:
-            return page_with(form, found[SHOWN - 1 :: -1], newer=True, older=True)
-        before = None  # The newest page is always a full one.
-    found = selection.newest(SHOWN + 1, before)
-    return page_with(form, found[:SHOWN], newer=bool(before), older=len(found) > SHOWN)
+    cut = keyset.cut(
+        SHOWN,
+        after=place(form, "before"),
+        before=place(form, "after"),
+        onwards=lambda older_than, most: selection.newest(most, older_than),
+        backwards=lambda newer_than, most: selection.next_newer(most, newer_than),
+    )
+    return Page(
+        cut.rows,
+        newer=address(form, after=cut.rows[0].sequence) if cut.before else "",
+        older=address(form, before=cut.rows[-1].sequence) if cut.after else "",
+    )
 
 
 def place(form: FilterForm, name: str) -> Place | None:
@@ -165,15 +166,6 @@ def place(form: FilterForm, name: str) -> Place | None:
         return None
     events = AuditEvent.objects.for_account(form.account.pk).order_by("sequence")
     return events.filter(sequence=sequence).values_list("created_at", "sequence").first()
-
-
-def page_with(form: FilterForm, events: list[AuditEvent], *, newer: bool, older: bool) -> Page:
-    first, last = (events[0].sequence, events[-1].sequence) if events else (0, 0)
-    return Page(
-        events,
-        newer=address(form, after=first) if newer else "",
-        older=address(form, before=last) if older else "",
-    )
 
 
 def rows(form: FilterForm, events: list[AuditEvent]) -> list[Row]:
