@@ -3,6 +3,10 @@
 import os
 
 from celery import Celery, signals
+from kombu.transport import TRANSPORT_ALIASES
+
+# An address cannot name a class, only one of these.
+TRANSPORT_ALIASES["filesystem"] = "megabrain.file_queue:Transport"
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "megabrain.settings")
 
