@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from byok.models import CatalogModel, CatalogueLoad, Offering, Price, ProviderKey, Source
 from byok.providers import PROVIDERS
+from byok.providers.endpoints import SERVED
 from orgs.changes import announce
 from orgs.models import Account
 
@@ -72,18 +73,19 @@ def _load_offerings(entries: list[dict[str, Any]]) -> None:
     """Offerings, and then the end of bundled models and offerings that are no longer listed."""
     fields = ["endpoints", "confidence", "note"]
     listed = {
-        (offered["provider"], offered["upstream_id"]): Offering(
+        _place(offered): Offering(
             model_id=entry["id"],
             provider=offered["provider"],
             upstream_id=offered["upstream_id"],
+            direct=offered.get("direct", False),
             **{field: offered[field] for field in fields if field in offered},
         )
         for entry in entries
         for offered in entry["offerings"]
     }
     kept, gone = set(), []
-    for row in Offering.objects.filter(direct=False):
-        place = (row.provider, row.upstream_id)
+    for row in Offering.objects.all():
+        place = (row.provider, row.upstream_id, row.direct)
         if row.source == Source.STAFF:
             kept.add(place)
         elif place not in listed:
@@ -102,19 +104,24 @@ def _load_offerings(entries: list[dict[str, Any]]) -> None:
 
 def _load_prices(entries: list[dict[str, Any]]) -> None:
     by_staff = Price.objects.filter(source=Source.STAFF).values("offering")
-    ours = Offering.objects.filter(source=Source.BUNDLED, direct=False).exclude(pk__in=by_staff)
-    offerings = {(row.provider, row.upstream_id): row for row in ours}
+    ours = Offering.objects.filter(source=Source.BUNDLED).exclude(pk__in=by_staff)
+    offerings = {(row.provider, row.upstream_id, row.direct): row for row in ours}
     Price.objects.filter(offering__in=offerings.values(), source=Source.BUNDLED).delete()
     Price.objects.bulk_create(
         Price(
-            offering=offerings[offered["provider"], offered["upstream_id"]],
+            offering=offerings[_place(offered)],
             **{**price, "starts_at": parse_datetime(price["starts_at"])},
         )
         for entry in entries
         for offered in entry["offerings"]
         for price in offered["prices"]
-        if (offered["provider"], offered["upstream_id"]) in offerings
+        if _place(offered) in offerings
     )
+
+
+def _place(offered: dict[str, Any]) -> tuple[str, str, bool]:
+    """What tells an offering of the file from all others."""
+    return offered["provider"], offered["upstream_id"], offered.get("direct", False)
 
 
 def callable_models() -> Iterable[tuple[str, str]]:
@@ -123,22 +130,30 @@ def callable_models() -> Iterable[tuple[str, str]]:
 
 
 def served_models(account: Account) -> dict[str, list[str]]:
-    """By endpoint, the models that the account's enabled keys serve there natively.
+    """By endpoint, the models that the account's enabled keys serve there, with tools.
 
-    Those that keys are tested with, which are cheap, come first; the others follow by id.
+    Those whose provider speaks that dialect itself come before those it is translated for; among
+    them the ones that keys are tested with, which are cheap, come first, and the others follow by
+    id. What is offered only directly comes last.
     """
+    held: dict[str, set[str]] = defaultdict(set)
     keys = ProviderKey.objects.for_account(account).enabled()
-    providers = [id_ for id_ in keys.values_list("provider", flat=True) if id_ in PROVIDERS]
-    ranks: dict[str, dict[str, int]] = defaultdict(dict)
-    for offering in Offering.objects.routable().filter(provider__in=providers, direct=False):
-        provider = PROVIDERS[offering.provider]
+    for id_, host in keys.values_list("provider", "host"):
+        if id_ in PROVIDERS:
+            held[id_].add(host)
+    ranks: dict[str, dict[str, tuple[bool, bool, int]]] = defaultdict(dict)
+    for offering in Offering.objects.serving().filter(provider__in=held):
+        provider, upstream_id = PROVIDERS[offering.provider], offering.upstream_id
+        if not any(provider.serves(upstream_id, host) for host in held[provider.id]):
+            continue
         probes = [probe.model for probe in provider.probes]
-        probed = offering.upstream_id in probes
-        rank = probes.index(offering.upstream_id) if probed else len(probes)
-        for endpoint in provider.endpoints:
-            if offering.endpoints is None or endpoint in offering.endpoints:
-                known = ranks[endpoint].get(offering.model_id, rank)
-                ranks[endpoint][offering.model_id] = min(known, rank)
+        probe = probes.index(upstream_id) if upstream_id in probes else len(probes)
+        for asked in SERVED:
+            spoken = provider.spoken_for(asked, upstream_id, offering.served_at, with_tools=True)
+            if spoken is not None:
+                rank = (offering.direct, spoken is not asked, probe)
+                known = ranks[asked].get(offering.model_id, rank)
+                ranks[asked][offering.model_id] = min(known, rank)
     return {
         str(endpoint): sorted(models, key=lambda model: (models[model], model))
         for endpoint, models in ranks.items()
@@ -151,8 +166,7 @@ def direct_entries() -> set[str]:
     Their keys are never spent by accident: no shorter name means such an entry, and what a provider
     offers directly serves no other model.
     """
-    direct = CatalogModel.objects.filter(offerings__direct=True)
-    return set(direct.exclude(offerings__direct=False).values_list("pk", flat=True))
+    return set(CatalogModel.objects.offered_only_directly().values_list("pk", flat=True))
 
 
 def spellings(
@@ -191,12 +205,19 @@ def resolve(name: str, known: Mapping[str, str]) -> str | None:
     return known.get(name.strip().lower())
 
 
-def near_matches(name: str, known: Mapping[str, str], limit: int = 3) -> list[str]:
+def near_matches(
+    name: str, known: Mapping[str, str], direct: Container[str] = (), limit: int = 3
+) -> list[str]:
     """Ids that a misspelt name may have meant, most likely first, for an error message.
 
-    Only names without their vendor are compared, once a model, to stay quick with thousands.
+    Only names without their vendor are compared, once a name, to stay quick with thousands. A model
+    of `direct` is suggested only to who typed its prefix: it takes a key that others do not.
     """
-    asked = name.strip().lower()[:LONGEST_NAME].rpartition("/")[2]
-    names = {model_id.rpartition("/")[2].lower(): model_id for model_id in known.values()}
+    prefix, _, asked = name.strip().lower()[:LONGEST_NAME].rpartition("/")
+    names: dict[str, str] = {}
+    for model_id in known.values():
+        vendor, _, short = model_id.lower().rpartition("/")
+        if vendor == prefix or (short not in names and model_id not in direct):
+            names[short] = model_id
     close = difflib.get_close_matches(asked, names, n=limit, cutoff=0.6)
     return [names[near] for near in close]

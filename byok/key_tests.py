@@ -6,14 +6,12 @@ byok/providers/errors.py or of the CODES below. Nothing the provider wrote is ke
 repeat the key.
 """
 
-import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Thread
-from typing import Any
 from uuid import UUID
 
 import requests
@@ -22,12 +20,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from requests.adapters import HTTPAdapter
 
+from byok import boto
+from byok.connections import LeadsInside, PublicOnly, SystemTrust
 from byok.health import CANNOT_BE_OPENED, UNREADABLE
 from byok.models import KeyTest, Offering, ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Outcome, Provider, UnusableSecret, UpstreamRequest
+from byok.providers.bedrock import Bedrock
 from byok.vault import Secret, Unsealable
 from byok.vault.errors import Reason
 from orgs.changes import announce
@@ -42,6 +42,7 @@ RUN_LIMIT = timedelta(seconds=25)
 ANSWER_LIMIT = 256 * 1024
 
 UNREACHABLE = "unreachable"
+NOT_PUBLIC = "not_public"
 TIMED_OUT = "timed_out"
 VAULT_CLOSED = "vault_closed"
 UNSUPPORTED = "unsupported"
@@ -61,6 +62,9 @@ HEALTH: Mapping[str, ProviderKey.Health] = {
     UNREADABLE: Health.FAILING,
     Outcome.RATE_LIMITED: Health.COOLING,
 }
+
+#: These come from the host that the key belongs to; any other host would reject it.
+PROOFS = (Outcome.OK, Outcome.NO_ACCESS, Outcome.NO_CREDIT, Outcome.RATE_LIMITED)
 
 SENTENCES: Mapping[str, str] = {
     Outcome.OK: "{name} accepted this key: {model} answered in {latency_ms:,} ms.",
@@ -98,6 +102,10 @@ SENTENCES: Mapping[str, str] = {
         "{name} could not be reached, so this key could not be tested. Test again in a moment; "
         "if it stays so, look at {name}'s status page."
     ),
+    NOT_PUBLIC: (
+        "{name} leads to an address that is not public, so nothing was sent there. "
+        "Enter an address that the internet can reach."
+    ),
     TIMED_OUT: (
         "{name} did not answer within 20 seconds, so this key could not be tested. "
         "Test again in a few minutes."
@@ -125,6 +133,10 @@ class Verdict:
     model: str = ""
     latency_ms: int | None = None
     retry_after: float | None = None
+    #: Which of the provider's hosts said so.
+    host: str = ""
+    #: What the owner should know of the key's kind.
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,10 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+#: Sends a request and reads the answer; how long a silence may last comes with it.
+Exchange = Callable[[UpstreamRequest, float], Answer]
 
 
 class CallFailed(Exception):
@@ -187,13 +203,38 @@ def _test(key: ProviderKey) -> Verdict:
 
 
 def judge(provider: Provider, secret: Secret, seconds: float = CALL_SECONDS) -> Verdict:
-    """Call one model after the other until one says something of the key itself."""
+    """What the provider says of the key: the first of its hosts that does not reject it."""
     deadline = time.monotonic() + seconds
+    verdict = Verdict(Outcome.REJECTED)
+    for host in provider.test_hosts(secret):
+        found = _judge_at(host, provider, secret, deadline)
+        if host and found.code == UNREACHABLE:
+            # It may not exist any more. Most keys belong to the one that was asked first.
+            break
+        verdict = replace(found, host=host)
+        if verdict.code != Outcome.REJECTED:
+            break
+    if verdict.code in PROOFS:
+        return replace(verdict, remark=provider.remark(secret, verdict.host))
+    return verdict
+
+
+def _judge_at(host: str, provider: Provider, secret: Secret, deadline: float) -> Verdict:
+    """Call one model after the other until one says something of the key itself."""
     found: list[Verdict] = []
-    for model, request in provider.test_calls(secret):
+    calls = provider.test_calls(secret, host)
+    if not calls:
+        try:
+            listed = send(provider.list_models(secret, host), deadline - time.monotonic())
+        except CallFailed as failed:
+            return Verdict(failed.code)
+        if listed.status != 200:
+            return _read(provider, listed)
+        calls = provider.listed_calls(secret, listed.body)
+    for model, request in calls:
         began = time.monotonic()
         try:
-            answer = send(request, deadline - began)
+            answer = send(request, deadline - began, _exchange_with(provider, secret, model))
         except CallFailed as failed:
             return Verdict(failed.code, model)
         verdict = _read(provider, answer)
@@ -201,7 +242,11 @@ def judge(provider: Provider, secret: Secret, seconds: float = CALL_SECONDS) -> 
         found.append(replace(verdict, model=model, latency_ms=latency_ms))
         if verdict.code not in NOT_DECISIVE:
             return found[-1]
-    return min(found, key=lambda verdict: NOT_DECISIVE.index(Outcome(verdict.code)))
+    return min(
+        found,
+        key=lambda verdict: NOT_DECISIVE.index(Outcome(verdict.code)),
+        default=Verdict(Outcome.MODEL_MISSING),
+    )
 
 
 def _read(provider: Provider, answer: Answer) -> Verdict:
@@ -235,6 +280,7 @@ def _finish(test_id: UUID, key: ProviderKey, verdict: Verdict) -> None:
 def _store_health(key: ProviderKey, verdict: Verdict, message: str, now: datetime) -> None:
     works = verdict.code == Outcome.OK
     ProviderKey.objects.filter(pk=key.pk).update(
+        host=verdict.host if verdict.code in PROOFS else key.host,
         health=HEALTH[verdict.code],
         health_code="" if works else verdict.code,
         health_message="" if works else message[:300],
@@ -246,13 +292,14 @@ def _store_health(key: ProviderKey, verdict: Verdict, message: str, now: datetim
 def sentence(provider_id: str, verdict: Verdict) -> str:
     """What happened, why and what to do, for the key's owner."""
     provider = PROVIDERS.get(provider_id)
-    return SENTENCES[verdict.code].format(
+    words = SENTENCES[verdict.code].format(
         name=provider.name if provider else provider_id,
-        console_url=provider.console_url if provider else "",
+        console_url=(provider.console_url if provider else "") or "the company that runs it",
         model=model_name(provider_id, verdict.model).rpartition("/")[2] or "any model",
         latency_ms=verdict.latency_ms,
         wait=_wait(verdict.retry_after),
     )
+    return f"{words} {verdict.remark}".rstrip()
 
 
 def model_name(provider_id: str, upstream_id: str) -> str:
@@ -267,7 +314,20 @@ def _wait(seconds: float | None) -> str:
     return "a moment" if seconds < 2 else f"{seconds:.0f} seconds"
 
 
-def send(request: UpstreamRequest, seconds: float) -> Answer:
+def _exchange_with(provider: Provider, secret: Secret, model: str) -> Exchange:
+    """How a call of this provider's is sent and answered."""
+    if not isinstance(provider, Bedrock):
+        return _exchange
+
+    def by_boto3(request: UpstreamRequest, seconds: float) -> Answer:
+        return boto.converse(
+            provider, secret, model, request, lambda signed: _exchange(signed, seconds)
+        )
+
+    return by_boto3
+
+
+def send(request: UpstreamRequest, seconds: float, through: Exchange | None = None) -> Answer:
     """Send a request and read the answer, all within so many seconds; raises CallFailed.
 
     Timeouts of sockets start anew with every byte, so a thread does it that can be left behind.
@@ -278,7 +338,7 @@ def send(request: UpstreamRequest, seconds: float) -> Answer:
 
     def exchange() -> None:
         try:
-            done.set_result(_exchange(request, seconds))
+            done.set_result((through or _exchange)(request, seconds))
         except Exception as error:  # noqa: BLE001 - carried over to the waiting thread
             done.set_exception(error)
 
@@ -288,17 +348,11 @@ def send(request: UpstreamRequest, seconds: float) -> Answer:
     except (TimeoutError, requests.Timeout) as late:
         connecting = isinstance(late, requests.ConnectTimeout)
         raise CallFailed(UNREACHABLE if connecting else TIMED_OUT) from None
+    except LeadsInside:
+        raise CallFailed(NOT_PUBLIC) from None
     except requests.RequestException:
         # Without its cause: requests' errors hold the request, and so the key.
         raise CallFailed(UNREACHABLE) from None
-
-
-class SystemTrust(HTTPAdapter):
-    """Trusts the machine's certificate authorities, as the gateway does."""
-
-    # Any: what requests hands through to urllib3.
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
 
 
 def _exchange(request: UpstreamRequest, seconds: float) -> Answer:
@@ -307,7 +361,12 @@ def _exchange(request: UpstreamRequest, seconds: float) -> Answer:
         # of an address is the one way to redirect a key.
         session.trust_env = False
         session.headers.clear()
-        session.mount("https://", SystemTrust())
+        if request.guarded:
+            session.adapters.clear()
+            session.mount("https://", PublicOnly())
+        elif request.url.lower().startswith("https:"):
+            # To read whom the machine trusts takes longer than a call nearby.
+            session.mount("https://", SystemTrust())
         with session.request(
             request.method,
             request.url,

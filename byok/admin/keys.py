@@ -157,10 +157,13 @@ class ProviderKeyAdmin(StaffAdmin):
         if not may(request.user, Permission.MANAGE_KEYS, platform):
             raise PermissionDenied
         provider = PROVIDERS.get(request.GET.get("provider", ""))
-        if provider is None:
+        # What is called directly is called with one's own key, or not at all.
+        if provider is None or provider.direct:
             keys = ProviderKey.objects.for_account(platform)
             stored = set(keys.values_list("provider", flat=True))
-            free = [known for known in PROVIDERS.values() if known.id not in stored]
+            free = [
+                known for known in PROVIDERS.values() if known.id not in stored and not known.direct
+            ]
             return self._page(request, "Add a platform key", providers=free)
         data = request.POST if request.method == "POST" else None
         form = SecretForm(data, provider=provider, account=platform)

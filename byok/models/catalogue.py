@@ -5,6 +5,9 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 
+from byok.providers import PROVIDERS
+from byok.providers.base import Endpoint
+
 
 class Source(models.TextChoices):
     """Who wrote a row of the catalogue. Loading the bundled one again leaves staff's rows alone."""
@@ -24,6 +27,11 @@ class CatalogueLoad(models.Model):
         return f"{self.source} {self.edition[:12]}"
 
 
+class CatalogModelQuerySet(models.QuerySet["CatalogModel"]):
+    def offered_only_directly(self) -> Self:
+        return self.filter(offerings__direct=True).exclude(offerings__direct=False)
+
+
 class CatalogModel(models.Model):
     """A model under the id that callers use, such as `anthropic/claude-sonnet-4.5`."""
 
@@ -35,6 +43,8 @@ class CatalogModel(models.Model):
     aliases = models.JSONField(default=list, help_text="Other ids that callers send for it.")
     released_on = models.DateField(null=True, blank=True)
     source = models.CharField(max_length=20, choices=Source, default=Source.BUNDLED)
+
+    objects = CatalogModelQuerySet.as_manager()
 
     class Meta:
         verbose_name = "model"
@@ -51,6 +61,11 @@ class CatalogModel(models.Model):
 class OfferingQuerySet(models.QuerySet["Offering"]):
     def routable(self) -> Self:
         return self.filter(enabled=True)
+
+    def serving(self) -> Self:
+        """Those that serve calls for their model: not what is offered directly beside others."""
+        alone = CatalogModel.objects.offered_only_directly()
+        return self.routable().filter(Q(direct=False) | Q(model__in=alone))
 
 
 class Offering(models.Model):
@@ -88,6 +103,16 @@ class Offering(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_id} at {self.provider}"
+
+    @property
+    def served_at(self) -> tuple[Endpoint, ...]:
+        """Where it can be asked for, in the order in which its provider would rather be asked."""
+        provider = PROVIDERS.get(self.provider)
+        return tuple(
+            endpoint
+            for endpoint in (provider.endpoints if provider else ())
+            if self.endpoints is None or endpoint in self.endpoints
+        )
 
     @property
     def audit_label(self) -> str:

@@ -42,6 +42,9 @@ class ProviderKey(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="provider_keys")
     provider = models.CharField(max_length=40)
     secret = EncryptedField(fingerprint="fingerprint")
+    host = models.CharField(
+        max_length=40, blank=True, help_text="Which of the provider's hosts takes it, by its test."
+    )
     hint = models.CharField(max_length=40, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
     enabled = models.BooleanField(default=True)
@@ -59,6 +62,9 @@ class ProviderKey(models.Model):
     health_code = models.CharField(max_length=40, blank=True)
     health_message = models.CharField(max_length=300, blank=True)
     health_at = models.DateTimeField(null=True, blank=True)
+    failing_told_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its managers were last told that it fails."
+    )
 
     objects = ProviderKeyQuerySet.as_manager()
 
@@ -66,6 +72,13 @@ class ProviderKey(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "provider"], name="byok_providerkey_one_per_provider"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["health_at"],
+                condition=Q(health="failing", enabled=True),
+                name="byok_providerkey_failing",
             ),
         ]
 

@@ -4,7 +4,7 @@ A file in this package that defines PROVIDER is a provider; nothing else has to 
 """
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 
 from byok.providers.base import Provider
@@ -17,10 +17,29 @@ def _found() -> Iterator[Provider]:
             yield found
 
 
-#: In the order people read them: by name.
-PROVIDERS: dict[str, Provider] = {
-    found.id: found for found in sorted(_found(), key=lambda found: found.name.lower())
-}
+class Registry(Mapping[str, Provider]):
+    """The providers by id, in the order people read them, which is by name.
+
+    One that the operator has to allow, and has not, is not there.
+    """
+
+    def __init__(self, found: Iterable[Provider]) -> None:
+        self._all = {each.id: each for each in sorted(found, key=lambda each: each.name.lower())}
+
+    def __getitem__(self, id: str) -> Provider:  # noqa: A002 - the word the whole project uses
+        found = self._all[id]
+        if not found.allowed:
+            raise KeyError(id)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (id_ for id_, each in self._all.items() if each.allowed)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+PROVIDERS = Registry(_found())
 
 
 def provider(id: str) -> Provider:  # noqa: A002 - the word the whole project uses

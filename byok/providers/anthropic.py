@@ -1,8 +1,18 @@
 """Anthropic: the Messages API."""
 
-from byok.providers.base import API_KEY, Endpoint, Outcome, Probe, Provider, Rule
+from byok.providers.base import API_KEY, Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.quirks import within
 
-PROVIDER = Provider(
+
+class Anthropic(Provider):
+    def adapt(
+        self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
+    ) -> Fields:
+        # Clients that do not know a model ask it for as much as the largest ones give.
+        return within(fields, "max_tokens", None, max_output)
+
+
+PROVIDER = Anthropic(
     id="anthropic",
     name="Anthropic",
     base_url="https://api.anthropic.com",
@@ -38,6 +48,7 @@ PROVIDER = Provider(
     # Anthropic's newer SDKs send a later version, under which other rules hold: theirs goes on.
     default_headers={"anthropic-version": "2023-06-01"},
     forwards=("anthropic-*", "x-claude-code-*", "x-app"),
+    takes_attribution=True,
     # Whose workspace is used is a matter of the key; another one's would make a good key fail.
     withholds=("anthropic-workspace-id",),
     returns=("request-id", "retry-after"),

@@ -8,23 +8,26 @@ sends it with aiohttp and the key test with requests, so a test proves what rout
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
+import msgspec
 from django.conf import settings
 
 from byok.providers import credentials, errors
 from byok.providers.credentials import UnusableSecret
+from byok.providers.endpoints import TRANSLATED, Endpoint
 from byok.providers.errors import Failure, Outcome, Rule
+from byok.providers.headers import sifted
 from byok.vault import Secret
 
 __all__ = [
     "Auth",
     "Endpoint",
     "Failure",
+    "Fields",
+    "Inexpressible",
     "Outcome",
     "Probe",
     "Provider",
@@ -35,14 +38,19 @@ __all__ = [
 
 USER_AGENT = "MegaBrain"
 
+#: Begins the path of an endpoint that is not below the base URL but beside its last part.
+BESIDE = "/.."
 
-class Endpoint(StrEnum):
-    """An operation of a dialect; the value is its path below our own /v1/."""
+#: The top-level fields of a request body, their values undecoded.
+Fields = dict[str, msgspec.Raw]
 
-    CHAT = "chat/completions"
-    RESPONSES = "responses"
-    MESSAGES = "messages"
-    COUNT_TOKENS = "messages/count_tokens"
+
+class Inexpressible(ValueError):
+    """What is asked for means something and cannot be said upstream; names field and reason."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,8 @@ class UpstreamRequest:
     url: str
     headers: dict[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    #: A customer chose the address, so it may be a public one only (byok/addresses.py).
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,19 @@ class Auth:
 
 BEARER = Auth("authorization", "Bearer {}")
 API_KEY = Auth("x-api-key")
+
+
+#: What is asked of a model in the test of a key, in those dialects that have no messages.
+_PINGS: Mapping[Endpoint, Mapping[str, str]] = {
+    Endpoint.RESPONSES: {"input": "ping"},
+    Endpoint.COMPLETIONS: {"prompt": "ping"},
+    Endpoint.FIM: {"prompt": "def f(", "suffix": "return x"},
+    Endpoint.EMBEDDINGS: {"input": "ping"},
+}
+
+
+#: One of these lists is in every answer of a model, whatever the dialect.
+_ANSWER_PARTS = ("choices", "content", "output", "candidates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +108,16 @@ class Provider:
     name: str
     base_url: str
     console_url: str
-    #: Native dialects and where they are below the base URL.
+    #: Native dialects and where they are below the base URL. The first that can express a request
+    #: is spoken where the caller's own is not among them.
     endpoints: Mapping[Endpoint, str]
+    #: Other hosts of the company that take keys of their own, by the name under which the operator
+    #: can replace them; a test finds out which of them a key belongs to. "" is `base_url`.
+    hosts: Mapping[str, str] = field(default_factory=dict)
     models_path: str
     probes: tuple[Probe, ...]
+    #: Those of hosts whose keys do not serve the models of `probes`.
+    host_probes: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
     error_rules: tuple[Rule, ...]
 
     #: A single secret string. (Credentials made of several parts are a kind of their own.)
@@ -98,6 +127,12 @@ class Provider:
     key_pattern: str
     #: Beginnings every key of this company may have; all that a stored hint may show of them.
     key_prefixes: tuple[str, ...]
+    #: What somebody choosing a key has to know of the kinds there are, in a sentence or two.
+    key_note: str = ""
+    #: The usual shape of each field of a credential in JSON, one mapping for each form it can have.
+    key_fields: tuple[Mapping[str, str], ...] = ()
+    #: What a key must be allowed to do, where its owner decides that there.
+    permissions: tuple[str, ...] = ()
     #: Keys of this company that cannot be used for calls, by their beginning, and why not.
     unfit_prefixes: Mapping[str, str] = field(default_factory=dict)
     #: Reached only by choosing its own prefixed model entry.
@@ -114,42 +149,116 @@ class Provider:
     #: Which of its answer's headers go back to the caller: always, and about the caller's own key.
     returns: tuple[str, ...] = ()
     returns_to_key_owner: tuple[str, ...] = ()
+    #: Whether it is told which client asks in Claude Code's way, by a line in the system prompt.
+    #: For any other company that is a piece of prompt which changes with every request.
+    takes_attribution: bool = False
     #: Whether a Chat stream reports usage only when asked with stream_options.include_usage.
     usage_option: bool = False
+    #: Whether the output that a Chat answer counts leaves out what was spent on reasoning.
+    reasoning_apart: bool = False
+    #: Whether a Chat turn with tool calls must come back with the reasoning that led to them.
+    wants_reasoning: bool = False
+    #: Whether Chat's custom tools and lists of allowed tools are known there.
+    custom_tools: bool = False
     #: Whether the list of models is refused to a bad key.
     list_proves_key: bool = True
 
-    def address(self, path: str) -> str:
-        """The URL of a path below the base URL, which only the operator can replace."""
-        base: str = settings.MEGABRAIN_UPSTREAM_URLS.get(self.id, self.base_url)
-        return base.rstrip("/") + path
+    @property
+    def allowed(self) -> bool:
+        """Whether keys of it can be used in this installation."""
+        return True
+
+    def address(self, path: str, host: str = "") -> str:
+        """The URL of a path below the base URL, which only the operator can replace.
+
+        A path that begins with BESIDE is beside the `/v1` at the end of the base URL; below an
+        address of the operator's that does not end so.
+        """
+        own = self.hosts[host] if host else self.base_url
+        base: str = settings.MEGABRAIN_UPSTREAM_URLS.get(host or self.id, own)
+        base = base.rstrip("/")
+        if path.startswith(BESIDE):
+            return base.removesuffix("/v1") + path.removeprefix(BESIDE)
+        return base + path
+
+    def path(self, endpoint: Endpoint, model: str, *, stream: bool) -> str:
+        """Where an endpoint is below the base URL. Raises KeyError for one it does not have."""
+        return self.endpoints[endpoint]
+
+    def spoken_for(
+        self,
+        asked: Endpoint,
+        model: str,
+        endpoints: Iterable[Endpoint],
+        *,
+        with_tools: bool = False,
+    ) -> Endpoint | None:
+        """Which of an offering's endpoints a request for `asked` goes to: the same where it can,
+        else the first that it can be translated to."""
+        able = [
+            endpoint
+            for endpoint in endpoints
+            if (endpoint is asked or endpoint in TRANSLATED.get(asked, ()))
+            and self.speaks(model, endpoint, with_tools=with_tools)
+        ]
+        return asked if asked in able else next(iter(able), None)
+
+    def serves(self, model: str, host: str) -> bool:
+        """Whether keys of this host serve the model; the others' ways are in the catalogue."""
+        return True
+
+    def speaks(self, model: str, endpoint: Endpoint, *, with_tools: bool) -> bool:
+        """Whether a request for this model can go to an endpoint the catalogue says it has."""
+        return True
+
+    def adapt(
+        self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
+    ) -> Fields:
+        """The fields of a body as this company takes them.
+
+        A request that is valid in its dialect is not to be refused for a field that this company
+        does not know or takes differently: such a field is renamed, limited or left out. What
+        carries meaning is left as it is. `model` is the company's id for it, `max_output` its
+        limit of output tokens where that is known. Returns `fields` itself, or a changed copy.
+        Raises Inexpressible for what means something and cannot be said to this company.
+        """
+        return fields
 
     def request(
-        self, secret: Secret, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
+        self,
+        secret: Secret,
+        endpoint: Endpoint,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        model: str = "",
+        stream: bool = False,
+        host: str = "",
     ) -> UpstreamRequest:
         """A call of a native endpoint, with those of the caller's headers that may go along.
 
-        `headers` are the caller's, with lower-case names. Raises KeyError for an endpoint
-        this provider does not have and UnusableSecret for a credential no header can carry.
+        `headers` are the caller's, with lower-case names; `model` is this company's id and `host`
+        one of `hosts`. Raises KeyError for an endpoint this provider does not have and
+        UnusableSecret for a credential no header can carry.
         """
         return UpstreamRequest(
             "POST",
-            self.address(self.endpoints[endpoint]),
+            self.address(self.path(endpoint, model, stream=stream), host),
             {
+                "user-agent": USER_AGENT,
                 **self.default_headers,
                 **self.forwarded(headers),
                 "content-type": "application/json",
-                "user-agent": USER_AGENT,
                 **self._credential(secret, self.auth_at.get(endpoint, self.auth)),
             },
             body,
         )
 
-    def list_models(self, secret: Secret) -> UpstreamRequest:
+    def list_models(self, secret: Secret, host: str = "") -> UpstreamRequest:
         """The free call that lists the models this credential may use."""
         return UpstreamRequest(
             "GET",
-            self.address(self.models_path),
+            self.address(self.models_path, host),
             {
                 **self.default_headers,
                 "user-agent": USER_AGENT,
@@ -157,7 +266,16 @@ class Provider:
             },
         )
 
-    def test_calls(self, secret: Secret) -> list[tuple[str, UpstreamRequest]]:
+    def test_hosts(self, secret: Secret) -> tuple[str, ...]:
+        """The hosts a test tries one after the other, until one does not reject the key.
+
+        Where the operator has put an address in place of the company's, its other hosts are only
+        tried at addresses of the operator's: no key goes round an egress proxy.
+        """
+        replaced = settings.MEGABRAIN_UPSTREAM_URLS
+        return ("", *(host for host in self.hosts if host in replaced or self.id not in replaced))
+
+    def test_calls(self, secret: Secret, host: str = "") -> list[tuple[str, UpstreamRequest]]:
         """Upstream model id and smallest call, cheapest first; the others are for models gone."""
         return [
             (
@@ -165,18 +283,22 @@ class Provider:
                 self.request(
                     secret,
                     probe.endpoint,
-                    json.dumps(
-                        {
-                            "model": probe.model,
-                            "messages": [{"role": "user", "content": "ping"}],
-                            **probe.options,
-                        }
-                    ).encode(),
+                    json.dumps(self.probe_body(probe)).encode(),
                     {},
+                    model=probe.model,
+                    host=host,
                 ),
             )
-            for probe in self.probes
+            for probe in self.host_probes.get(host, self.probes)
         ]
+
+    def listed_calls(self, secret: Secret, listed: bytes) -> list[tuple[str, UpstreamRequest]]:
+        """The test calls where no model is known but from the list of models, given here."""
+        return []
+
+    def probe_body(self, probe: Probe) -> Mapping[str, Any]:
+        """What the test of a key asks of a model, in the dialect of the probe's endpoint."""
+        return {"model": probe.model, **_asking(probe), **probe.options}
 
     def answered(self, body: bytes) -> bool:
         """Whether the body of a 200 is an answer of a model; its text may well be empty."""
@@ -186,8 +308,8 @@ class Provider:
             return False
         return (
             isinstance(answer, dict)
-            and not answer.get("error")
-            and any(isinstance(answer.get(part), list) for part in ("choices", "content", "output"))
+            and not errors.failed_within(answer)
+            and any(isinstance(answer.get(part), list) for part in _ANSWER_PARTS)
         )
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
@@ -199,7 +321,7 @@ class Provider:
 
     def forwarded(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The part of a caller's headers that may go to this company."""
-        return _sifted(headers, self.forwards, self.withholds)
+        return sifted(headers, self.forwards, self.withholds)
 
     def returned(self, headers: Mapping[str, str], *, own_key: bool) -> dict[str, str]:
         """The part of this company's answer headers that may go to the caller.
@@ -208,11 +330,20 @@ class Provider:
         keys are nobody else's business.
         """
         about_the_key = self.returns_to_key_owner if own_key else ()
-        return _sifted(headers, self.returns + about_the_key)
+        return sifted(headers, self.returns + about_the_key)
+
+    def remark(self, secret: Secret, host: str) -> str:
+        """What the owner of a key that a host knows should be told of its kind: a sentence, or
+        "" where there is only one kind."""
+        return ""
 
     def clean(self, text: str) -> str:
         """The credential inside what was pasted; raises UnusableSecret with a helpful sentence."""
         return credentials.clean(text)
+
+    def hinted(self, text: str) -> str:
+        """The part of a cleaned credential that its hint is made of."""
+        return text
 
     def warnings(self, text: str) -> list[str]:
         """Doubts about a cleaned credential, each a sentence. Its owner may insist."""
@@ -223,11 +354,14 @@ class Provider:
         if text.startswith(credentials.OWN_TOKEN_PREFIX):
             doubt = "This looks like a MegaBrain API token, which is for your agents, not"
             return [f"{doubt} {ours} key."]
-        if owner and owner != self.name:
+        # A plan of the same company is called after it: NVIDIA NIM, AWS Bedrock.
+        if owner and not self.name.startswith(owner):
             return [f"This looks like {credentials.a(owner)} key, not {ours} one."]
         if not re.search(self.key_pattern, text):
-            doubt = f"This does not look like {ours} key: those read {self.placeholder}"
-            return [f"{doubt} and are longer than 20 characters."]
+            shape = f"are {self.placeholder}"
+            if "…" in self.placeholder:
+                shape = f"read {self.placeholder} and are longer than 20 characters"
+            return [f"This does not look like {ours} key: those {shape}."]
         return []
 
     def _credential(self, secret: Secret, auth: Auth) -> dict[str, str]:
@@ -237,30 +371,6 @@ class Provider:
         return {auth.header: auth.template.format(text)}
 
 
-def _sifted(
-    headers: Mapping[str, str], listed: tuple[str, ...], withheld: tuple[str, ...] = ()
-) -> dict[str, str]:
-    """The headers of the listed names and families that are safe to pass on."""
-    names, families = _split(listed)
-    return {
-        name: value
-        for name, value in headers.items()
-        if (name in names or name.startswith(families))
-        and name not in withheld
-        and _safe(name, value)
-    }
-
-
-@lru_cache
-def _split(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Names, and the beginnings of families, of a list that is gone through with every call."""
-    families = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
-    return frozenset(pattern for pattern in patterns if not pattern.endswith("*")), families
-
-
-def _safe(name: str, value: str) -> bool:
-    """Whether a header can be passed on without becoming something else on the way."""
-    return (
-        re.fullmatch(r"[a-z0-9_-]{1,128}", name) is not None
-        and re.fullmatch(r"[\t\x20-\x7e]*", value) is not None
-    )
+def _asking(probe: Probe) -> Mapping[str, Any]:
+    """The part of a test call that asks for something, in the dialect of its endpoint."""
+    return _PINGS.get(probe.endpoint, {"messages": [{"role": "user", "content": "ping"}]})

@@ -6,6 +6,7 @@ not be a key, or could not be sent as one, is refused. No message repeats any pa
 what was pasted.
 """
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -27,7 +28,9 @@ KNOWN_PREFIXES: Mapping[str, str] = {
     "AQ.": "Google AI Studio",
     "tp-": "Xiaomi Token Plan",
     "AKIA": "AWS",
+    "ASIA": "AWS",
     "ABSK": "AWS Bedrock",
+    "bedrock-api-key-": "AWS Bedrock",
     "gsk_": "Groq",
     "hf_": "Hugging Face",
     "nvapi-": "NVIDIA",
@@ -37,6 +40,9 @@ KNOWN_PREFIXES: Mapping[str, str] = {
 
 #: Our own credential is what a newcomer most easily takes for the one asked for.
 OWN_TOKEN_PREFIX = "mb-"  # noqa: S105 - the public beginning of every token, not a secret
+
+#: What is no secret of a credential in JSON.
+_PUBLIC = ("region", "base_url")
 
 _INVISIBLE_EDGES = "\u200b\u200c\u200d\u2060\ufeff"
 _QUOTES = ('""', "''", "``", "“”", "‘’")
@@ -116,6 +122,20 @@ def _trimmed(text: str) -> str:
 def can_be_sent(text: str) -> bool:
     """Whether a header can carry it: visible ASCII only, so never a second header."""
     return len(text) <= MAX_LENGTH and re.fullmatch(r"[\x21-\x7e]+", text) is not None
+
+
+def secret_parts(text: str) -> list[str]:
+    """The strings in a credential that must not be shown: all of it, or what is secret of one that
+    is an object in JSON. The names in that, and its region, are words like any other."""
+    if not text.startswith("{"):
+        return [text]
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return [text]
+    values = found.items() if isinstance(found, dict) else ()
+    parts = [value for name, value in values if isinstance(value, str) and name not in _PUBLIC]
+    return parts or [text]
 
 
 def owner_of(text: str) -> str:

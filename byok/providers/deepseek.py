@@ -1,14 +1,63 @@
-"""DeepSeek: Chat Completions, and Messages beside them."""
+"""DeepSeek: Chat Completions, fill-in-the-middle, and Messages beside them.
 
-from byok.providers.base import API_KEY, Endpoint, Outcome, Probe, Provider, Rule
+Its models think unless they are told not to. While they do, a turn that called tools must come back
+with the reasoning that led to it; where a caller does not keep that, thinking is switched off.
+"""
 
-PROVIDER = Provider(
+from byok.providers import quirks
+from byok.providers.base import API_KEY, Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.chat_fields import (
+    EXTRAS,
+    OPENAI_ONLY,
+    json_object_for_schema,
+    limit_as,
+    reasoning_is_lost,
+    thinking_as_switch,
+    thinking_off,
+)
+
+_UNKNOWN = (EXTRAS | OPENAI_ONLY | {"seed", "logit_bias"}) - {"reasoning", "thinking"}
+#: Fields of other companies' fill-in-the-middle, and those of thinking, which is not done there.
+_UNKNOWN_TO_FIM = (
+    EXTRAS | OPENAI_ONLY | {"min_tokens", "n", "random_seed", "reasoning_effort", "seed"}
+)
+_LONGEST_FIM = 4096
+#: The one alias that does not think.
+_UNTHINKING = "deepseek-chat"
+
+
+class DeepSeek(Provider):
+    def adapt(
+        self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
+    ) -> Fields:
+        if endpoint is Endpoint.CHAT:
+            return _chat(model, fields, max_output)
+        if endpoint is Endpoint.FIM:
+            fields = quirks.without(fields, *_UNKNOWN_TO_FIM)
+            return limit_as(fields, "max_tokens", _LONGEST_FIM)
+        return quirks.within(fields, "max_tokens", None, max_output)
+
+
+def _chat(model: str, fields: Fields, max_output: int | None) -> Fields:
+    fields = quirks.without(fields, *_UNKNOWN)
+    if quirks.value(fields, "n") == 1:
+        fields = quirks.without(fields, "n")
+    fields = limit_as(fields, "max_tokens", max_output)
+    efforts = ("high", "max") if model.endswith("-pro") else ("low", "high", "max")
+    fields = thinking_as_switch(fields, efforts)
+    if model != _UNTHINKING and reasoning_is_lost(fields):
+        fields = thinking_off(fields)
+    return quirks.no_developer(json_object_for_schema(fields))
+
+
+PROVIDER = DeepSeek(
     id="deepseek",
     name="DeepSeek",
     base_url="https://api.deepseek.com",
     console_url="https://platform.deepseek.com/api_keys",
     endpoints={
         Endpoint.CHAT: "/chat/completions",
+        Endpoint.FIM: "/beta/completions",
         Endpoint.MESSAGES: "/anthropic/v1/messages",
     },
     models_path="/models",
@@ -22,6 +71,7 @@ PROVIDER = Provider(
     auth_at={Endpoint.MESSAGES: API_KEY},
     returns=("retry-after",),
     usage_option=True,
+    wants_reasoning=True,
     error_rules=(
         # Its message repeats the last four characters of the key.
         Rule(Outcome.REJECTED, 401, code="authentication_error"),

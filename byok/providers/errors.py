@@ -19,6 +19,8 @@ MESSAGE_LIMIT = 4096
 CODE_LIMIT = 64
 #: A larger error answer is judged by its status: no provider's is a tenth of this.
 BODY_LIMIT = 1024 * 1024
+#: Companies number their errors from here on; a smaller number repeats the status.
+FIRST_OWN_NUMBER = 1000
 #: Nobody is told to wait longer than this, whatever the answer asks for.
 LONGEST_WAIT = 3600.0
 
@@ -46,6 +48,8 @@ class Failure:
     code: str = ""
     context_too_long: bool = False
     retry_after: float | None = None
+    #: The request holds reasoning that another key, or another provider, has signed.
+    reasoning_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an error body says: its codes, most specific first and lower-case, and its message."""
+    """What an error body says: its codes, most specific first and lower-case, its message, and how
+    many seconds it asks to wait."""
 
     codes: tuple[str, ...]
     message: str
+    retry_after: float | None = None
 
 
 #: Codes, types and reasons that mean the same wherever they were seen.
@@ -132,6 +138,17 @@ TOO_LONG = (
     "input is too long",
 )
 
+#: Signed or encrypted reasoning of earlier turns that this credential cannot read. The first
+#: fragment of a pair must be in the message, and then the second.
+FOREIGN_REASONING = (
+    ("signature", "thinking"),
+    ("thought", "signature"),
+    ("encrypted content", "verified"),
+    ("encrypted content", "decrypt"),
+    ("expected `thinking`", "redacted_thinking"),
+)
+FOREIGN_REASONING_CODES = frozenset({"invalid_encrypted_content", "invalid_thinking_signature"})
+
 NO_CREDIT = (
     "credit balance is too low",
     "insufficient balance",
@@ -161,12 +178,21 @@ def classify(
     """
     said = read(body)
     outcome, too_long = _judge(rules, status, headers, said)
+    wait = retry_after(headers)
     return Failure(
         outcome=outcome,
         message=said.message,
         code=said.codes[0] if said.codes else "",
         context_too_long=too_long,
-        retry_after=retry_after(headers),
+        retry_after=said.retry_after if wait is None else wait,
+        reasoning_refused=outcome is Outcome.BAD_REQUEST and _foreign_reasoning(said),
+    )
+
+
+def _foreign_reasoning(said: Said) -> bool:
+    words = said.message.lower()
+    return not FOREIGN_REASONING_CODES.isdisjoint(said.codes) or any(
+        all(fragment in words for fragment in pair) for pair in FOREIGN_REASONING
     )
 
 
@@ -215,17 +241,29 @@ def read(body: bytes) -> Said:
         return Said((), _printable(_text(parsed)))
     error = _error_of(parsed)
     codes = tuple(dict.fromkeys(_codes(error, parsed)))
-    return Said(codes, _printable(_message(error, parsed)))
+    return Said(codes, _printable(_message(error, parsed)), _wait(error))
 
 
 # The values below are Any because they are whatever JSON the other side chose to send.
 
 
+def failed_within(answer: dict[str, Any]) -> bool:
+    """Whether an answer says that the call failed, whatever its HTTP status was."""
+    base = answer.get("base_resp")
+    failed = isinstance(base, dict) and base.get("status_code") not in (None, 0, "0")
+    return failed or bool(answer.get("error"))
+
+
 def _error_of(parsed: dict[str, Any]) -> dict[str, Any]:
-    """The innermost object that describes the error; Responses events hold it in `response`."""
+    """The innermost object that describes the error; Responses events hold it in `response`.
+
+    MiniMax's own form is `base_resp`, also beside an answer, where a code of 0 is a success.
+    """
     for holder in (parsed, parsed.get("response")):
         if isinstance(holder, dict) and isinstance(holder.get("error"), dict):
             return dict(holder["error"])
+    if failed_within(parsed) and isinstance(base := parsed.get("base_resp"), dict):
+        return {"code": base.get("status_code"), "message": base.get("status_msg")}
     return parsed
 
 
@@ -234,15 +272,37 @@ def _codes(error: dict[str, Any], parsed: dict[str, Any]) -> Iterator[str]:
     cause = details.get("error_code") if isinstance(details, dict) else None
     for value in (
         cause,
+        *(detail.get("reason") for detail in _details(error)),
         error.get("code"),
         error.get("reason"),
         error.get("type"),
         parsed.get("code"),
         parsed.get("reason"),
+        error.get("status"),
     ):
-        # A number repeats the status, and anything long or with spaces is no code.
+        if isinstance(value, int) and value >= FIRST_OWN_NUMBER:
+            value = str(value)[:CODE_LIMIT]
+        # Anything long or with spaces is no code.
         if isinstance(value, str) and re.fullmatch(rf"[\w.:-]{{1,{CODE_LIMIT}}}", value, re.ASCII):
             yield value.lower()
+
+
+def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
+    """Google's list of what there is to know of an error, each of a type of its own."""
+    details = error.get("details")
+    if not isinstance(details, list):
+        return []
+    return [detail for detail in details[:20] if isinstance(detail, dict)]
+
+
+def _wait(error: dict[str, Any]) -> float | None:
+    """The seconds that a google.rpc.RetryInfo among the details asks to wait, such as "34.5s"."""
+    for detail in _details(error):
+        delay = detail.get("retryDelay")
+        seconds = _number(delay.removesuffix("s")) if isinstance(delay, str) else None
+        if seconds is not None:
+            return min(seconds, LONGEST_WAIT)
+    return None
 
 
 def _message(error: dict[str, Any], parsed: dict[str, Any]) -> str:

@@ -1,13 +1,38 @@
-"""Fireworks: Chat Completions for open-weight models."""
+"""Fireworks: Chat Completions and Completions for open-weight models."""
 
-from byok.providers.base import Endpoint, Outcome, Probe, Provider, Rule
+from byok.providers import quirks
+from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.chat_fields import EXTRAS, effort_as, limit_as
 
-PROVIDER = Provider(
+_UNKNOWN = EXTRAS - {"min_p", "reasoning", "repetition_penalty", "thinking", "top_k"}
+#: Uncertain: which of its models take more than these.
+_EFFORTS = ("none", "low", "medium", "high")
+#: Models that cannot be kept from reasoning, by the end of their ids.
+_ALWAYS_REASON = ("/glm-5p3", "/gpt-oss-20b", "/gpt-oss-120b")
+
+
+class Fireworks(Provider):
+    def adapt(
+        self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
+    ) -> Fields:
+        fields = quirks.without(fields, *_UNKNOWN)
+        fields = limit_as(fields, "max_tokens", max_output)
+        if endpoint is not Endpoint.CHAT:
+            return quirks.without(fields, "reasoning", "thinking")
+        # Either of reasoning_effort and thinking is taken, and not both.
+        fields = effort_as(fields, _EFFORTS[model.endswith(_ALWAYS_REASON) :])
+        return quirks.no_developer(fields)
+
+
+PROVIDER = Fireworks(
     id="fireworks",
     name="Fireworks",
     base_url="https://api.fireworks.ai/inference/v1",
     console_url="https://app.fireworks.ai/settings/users/api-keys",
-    endpoints={Endpoint.CHAT: "/chat/completions"},
+    endpoints={
+        Endpoint.CHAT: "/chat/completions",
+        Endpoint.COMPLETIONS: "/completions",
+    },
     models_path="/models",
     probes=(
         Probe("accounts/fireworks/models/gpt-oss-20b", {"max_tokens": 1}),

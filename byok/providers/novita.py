@@ -1,13 +1,43 @@
-"""Novita: Chat Completions for open-weight models."""
+"""Novita: Chat Completions and Completions for open-weight models."""
 
-from byok.providers.base import Endpoint, Outcome, Probe, Provider, Rule
+from byok.providers import quirks
+from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.chat_fields import EXTRAS, OPENAI_ONLY, effort, effort_as, limit_as
 
-PROVIDER = Provider(
+_UNKNOWN = (EXTRAS | OPENAI_ONLY) - {
+    "min_p",
+    "reasoning",
+    "repetition_penalty",
+    "thinking",
+    "top_k",
+}
+#: Uncertain: which of its models take more than these.
+_EFFORTS = ("low", "medium", "high")
+
+
+class Novita(Provider):
+    def adapt(
+        self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
+    ) -> Fields:
+        fields = quirks.without(fields, *_UNKNOWN)
+        fields = limit_as(fields, "max_tokens", max_output)
+        if endpoint is not Endpoint.CHAT:
+            return quirks.without(fields, "reasoning", "reasoning_effort", "thinking")
+        if effort(fields) == "none":
+            fields = quirks.without(fields, "reasoning", "reasoning_effort", "thinking")
+            fields = quirks.put(fields, "enable_thinking", wanted=False)
+        return quirks.no_developer(effort_as(fields, _EFFORTS))
+
+
+PROVIDER = Novita(
     id="novita",
     name="Novita",
     base_url="https://api.novita.ai/openai/v1",
     console_url="https://novita.ai/settings/key-management",
-    endpoints={Endpoint.CHAT: "/chat/completions"},
+    endpoints={
+        Endpoint.CHAT: "/chat/completions",
+        Endpoint.COMPLETIONS: "/completions",
+    },
     models_path="/models",
     # The list is public.
     list_proves_key=False,

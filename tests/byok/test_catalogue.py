@@ -22,6 +22,8 @@ from orgs.catalogue import known_models
 ENTRIES = json.loads(catalogue.BUNDLED.read_text())["models"]
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
+CAPABILITIES = {"tools", "vision", "reasoning", "fim", "search", "embeddings"}
+
 every_entry = pytest.mark.parametrize("entry", ENTRIES, ids=[entry["id"] for entry in ENTRIES])
 
 
@@ -62,8 +64,12 @@ def test_an_entry_is_whole(entry):
     assert name
     assert entry["id"] == entry["id"].lower().strip()
     assert entry["name"] != entry["id"]
-    assert 0 < entry["max_output"] <= entry["context"]
-    assert set(entry["capabilities"]) <= {"tools", "vision", "reasoning", "fim"}
+    # Of a preview, and of what is offered directly, a limit may not be known.
+    for limit in (entry["max_output"], entry["context"]):
+        assert limit is None or limit > 0
+    if entry["max_output"] and entry["context"]:
+        assert entry["max_output"] <= entry["context"]
+    assert set(entry["capabilities"]) <= CAPABILITIES
     assert all(alias == alias.lower() for alias in entry["aliases"])
     assert entry["offerings"]
 
@@ -74,17 +80,162 @@ def test_an_offering_names_a_known_provider_and_whole_prices(entry):
         provider = PROVIDERS[offering["provider"]]
         assert set(offering.get("endpoints", [])) <= set(provider.endpoints)
         assert offering["confidence"] in Offering.Confidence.values
-        assert offering["prices"]
+        # A plan has no price a token, and nobody is charged for what is called directly.
+        assert offering["prices"] or offering.get("direct")
         for price in offering["prices"]:
             units = [price[kind] for kind in ("input", "output")]
             units += [price[kind] for kind in ("cache_read", "cache_write") if kind in price]
-            assert all(type(unit) is int and unit > 0 for unit in units)
-            assert price["input"] < price["output"] or entry["id"].startswith("meta-llama/")
-            assert price.get("cache_read", 0) < price["input"]
+            assert all(type(unit) is int and unit >= 0 for unit in units)
+            assert price["input"] <= price["output"] or "embeddings" in entry["capabilities"]
+            assert price.get("cache_read", 0) <= price["input"]
             assert datetime.fromisoformat(price["starts_at"]).utcoffset() is not None
             for span in price.get("hours", []):
                 assert "00:00" <= span["from"] < span["to"] <= "24:00"
                 assert set(span["days"]) <= {1, 2, 3, 4, 5, 6, 7}
+
+
+def test_what_is_offered_directly_is_an_entry_of_its_own_under_its_providers_id():
+    for entry in ENTRIES:
+        for offering in entry["offerings"]:
+            provider = PROVIDERS[offering["provider"]]
+            assert offering.get("direct", False) == provider.direct
+            if provider.direct:
+                assert entry["id"] == f"{provider.id}/{offering['upstream_id'].lower()}"
+                assert len(entry["offerings"]) == 1
+                assert entry["aliases"] == []
+
+
+#: Upstream ids by provider, as the companies' price pages and their kind have them.
+SOLD = {
+    "anthropic": 10,
+    "openai": 14,
+    "google": 13,
+    "bedrock": 31,
+    "mistral": 8,
+    "deepseek": 2,
+    "xai": 6,
+    "minimax": 6,
+    "moonshotai": 5,
+    # Those of its older API are said to have ended.
+    "perplexity": 1,
+    "fireworks": 12,
+    "novita": 16,
+    "inception": 4,
+    "xiaomi": 3,
+    "zai": 11,
+}
+
+
+@pytest.mark.parametrize(("provider", "least"), SOLD.items(), ids=SOLD)
+def test_every_standard_provider_sells_its_models(provider, least):
+    sold = [o for entry in ENTRIES for o in entry["offerings"] if o["provider"] == provider]
+
+    assert len(sold) >= least
+
+
+def test_every_direct_provider_has_the_models_that_its_test_calls():
+    sold = {(o["provider"], o["upstream_id"]) for entry in ENTRIES for o in entry["offerings"]}
+
+    for provider in PROVIDERS.values():
+        if provider.direct:
+            assert {(provider.id, probe.model) for probe in provider.probes} <= sold
+
+
+@pytest.mark.parametrize(
+    ("model", "served"),
+    [
+        (
+            "anthropic/claude-haiku-4.5",
+            {
+                ("anthropic", "claude-haiku-4-5-20251001"),
+                ("bedrock", "{geo}.anthropic.claude-haiku-4-5-20251001-v1:0"),
+            },
+        ),
+        ("openai/gpt-6-luna", {("openai", "gpt-6-luna"), ("bedrock", "{geo}.openai.gpt-6-luna")}),
+        (
+            "openai/gpt-oss-120b",
+            {
+                ("bedrock", "openai.gpt-oss-120b-1:0"),
+                ("fireworks", "accounts/fireworks/models/gpt-oss-120b"),
+                ("novita", "openai/gpt-oss-120b"),
+            },
+        ),
+        (
+            "moonshotai/kimi-k3",
+            {
+                ("moonshotai", "kimi-k3"),
+                ("fireworks", "accounts/fireworks/models/kimi-k3"),
+                ("novita", "moonshotai/kimi-k3"),
+            },
+        ),
+        (
+            "minimax/minimax-m3",
+            {
+                ("minimax", "MiniMax-M3"),
+                ("fireworks", "accounts/fireworks/models/minimax-m3"),
+                ("novita", "minimax/minimax-m3"),
+            },
+        ),
+        (
+            "mistralai/devstral-2512",
+            {("mistral", "devstral-2512"), ("bedrock", "mistral.devstral-2-123b")},
+        ),
+        ("x-ai/grok-4.6", {("xai", "grok-4.6"), ("bedrock", "xai.grok-4.6")}),
+        (
+            "xiaomi/mimo-v2.6-pro",
+            {("xiaomi", "mimo-v2.6-pro"), ("novita", "xiaomimimo/mimo-v2.6-pro")},
+        ),
+        (
+            "z-ai/glm-5.3",
+            {
+                ("zai", "glm-5.3"),
+                ("fireworks", "accounts/fireworks/models/glm-5p3"),
+                ("novita", "zai-org/glm-5.3"),
+            },
+        ),
+        ("perplexity/sonar", {("perplexity", "perplexity/sonar")}),
+        ("google/gemini-4-neon", {("google", "gemini-4-neon")}),
+        ("inception/mercury-edit-2", {("inception", "mercury-edit-2")}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_model_is_served_by_all_who_serve_it_under_their_own_ids(model, served):
+    (entry,) = [entry for entry in ENTRIES if entry["id"] == model]
+
+    assert {(o["provider"], o["upstream_id"]) for o in entry["offerings"]} == served
+
+
+@pytest.mark.parametrize(
+    ("provider", "upstream_id", "endpoints"),
+    [
+        ("openai", "gpt-5.3-codex", ["responses"]),
+        ("openai", "text-embedding-3-small", ["embeddings"]),
+        ("bedrock", "{geo}.anthropic.claude-opus-5-5", ["invoke"]),
+        ("bedrock", "openai.gpt-oss-20b-1:0", ["converse"]),
+        ("mistral", "codestral-2508", ["chat/completions", "fim/completions"]),
+        ("inception", "mercury-edit-2", ["fim/completions"]),
+        ("perplexity", "perplexity/sonar", ["responses"]),
+    ],
+)
+def test_an_offering_names_the_endpoints_it_is_limited_to(provider, upstream_id, endpoints):
+    (found,) = [
+        o["endpoints"]
+        for entry in ENTRIES
+        for o in entry["offerings"]
+        if (o["provider"], o["upstream_id"]) == (provider, upstream_id)
+    ]
+
+    assert found == endpoints
+
+
+def test_only_models_made_for_it_are_offered_for_embeddings_or_to_fill_a_gap():
+    """Null stands for all endpoints of the provider, so those have to be named."""
+    special = {Endpoint.EMBEDDINGS: "embeddings", Endpoint.FIM: "fim"}
+    for entry in ENTRIES:
+        for offering in entry["offerings"]:
+            has = offering.get("endpoints") or PROVIDERS[offering["provider"]].endpoints
+            for endpoint, capability in special.items():
+                assert endpoint not in has or capability in entry["capabilities"], entry["id"]
 
 
 def test_no_two_offerings_of_a_provider_share_an_upstream_id():
@@ -93,17 +244,19 @@ def test_no_two_offerings_of_a_provider_share_an_upstream_id():
     assert len(places) == len(set(places))
 
 
-def test_every_model_that_a_test_calls_and_the_catalogue_sells_is_the_cheapest_first():
+def test_a_test_calls_a_cheap_model_first():
     for provider in PROVIDERS.values():
         cost = {
-            o["upstream_id"]: o["prices"][0]["input"]
+            name: o["prices"][0]["input"]
             for entry in ENTRIES
             for o in entry["offerings"]
-            if o["provider"] == provider.id
+            if o["provider"] == provider.id and o["prices"]
+            for name in (o["upstream_id"], *entry["aliases"])
         }
         called = [cost[probe.model] for probe in provider.probes if probe.model in cost]
-        assert called
-        assert called[0] == min(called)
+        assert called or provider.direct
+        # An account at AWS may have the models of one company and not those of another.
+        assert provider.id == "bedrock" or not called or called[0] <= 1.5 * min(called)
 
 
 @pytest.mark.django_db
@@ -141,6 +294,11 @@ def input_price(provider: str, upstream_id: str, prompt: int, at: datetime = NOV
         ("novita", "minimax/minimax-m3", 524_287, 300_000),
         ("novita", "minimax/minimax-m3", 524_288, 1_200_000),
         ("fireworks", "accounts/fireworks/models/minimax-m3", 524_288, 300_000),
+        ("minimax", "MiniMax-M3", 512_000, 300_000),
+        ("minimax", "MiniMax-M3", 512_001, 600_000),
+        ("google", "gemini-3.1-pro-preview", 200_001, 4_000_000),
+        ("xai", "grok-4.7", 200_001, 4_000_000),
+        ("bedrock", "{geo}.anthropic.claude-haiku-5-5", 100_001, 500_000),
     ],
 )
 def test_long_prompts_cost_what_their_tier_says(provider, upstream_id, prompt, expected):
@@ -167,6 +325,17 @@ def test_deepseek_costs_double_in_its_peak_hours():
     assert input_price("deepseek", "deepseek-flash", 10, monday.replace(hour=2)) == 300_000
     assert input_price("deepseek", "deepseek-flash", 10, monday.replace(hour=5)) == 150_000
     assert input_price("deepseek", "deepseek-flash", 10, monday.replace(day=22, hour=2)) == 150_000
+
+
+@pytest.mark.django_db
+def test_a_price_that_was_announced_begins_on_its_day():
+    december, january = datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+
+    for model in ("gemini-4-carbon", "gemini-4-argon"):
+        assert input_price("google", model, 10) == 2_000_000
+        assert input_price("google", model, 10, december) == 4_000_000
+    assert input_price("google", "gemini-3.8-flash", 10, december) == 750_000
+    assert input_price("google", "gemini-3.8-flash", 10, january) == 1_500_000
 
 
 @pytest.mark.django_db
@@ -226,7 +395,8 @@ def test_what_staff_wrote_stays():
 def test_a_failed_load_changes_nothing(tmp_path):
     before = everything()
     broken = json.loads(catalogue.BUNDLED.read_text())
-    broken["models"][-1]["offerings"][0]["prices"][0]["input"] = None
+    priced = [o for entry in broken["models"] for o in entry["offerings"] if o["prices"]]
+    priced[-1]["prices"][0]["input"] = None
     file = tmp_path / "catalogue.json"
     file.write_text(json.dumps(broken))
 
@@ -285,7 +455,10 @@ def test_tokens_can_be_limited_to_the_models_that_somebody_serves():
     assert len(models) == len(ENTRIES) - 1
 
 
-KNOWN = spellings((entry["id"], entry["aliases"]) for entry in ENTRIES)
+DIRECT = {
+    entry["id"] for entry in ENTRIES if all(o.get("direct", False) for o in entry["offerings"])
+}
+KNOWN = spellings(((entry["id"], entry["aliases"]) for entry in ENTRIES), DIRECT)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +478,15 @@ KNOWN = spellings((entry["id"], entry["aliases"]) for entry in ENTRIES)
         ("deepseek-v4-flash", "deepseek/deepseek-v4-flash"),
         ("zai-org/glm-5.3", "z-ai/glm-5.3"),
         ("accounts/fireworks/models/glm-5p3", "z-ai/glm-5.3"),
+        ("us.anthropic.claude-sonnet-5-5", "anthropic/claude-sonnet-5.5"),
+        ("global.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic/claude-haiku-4.5"),
+        ("MiniMax-M3", "minimax/minimax-m3"),
+        ("codestral-latest", "mistralai/codestral-2508"),
+        ("glm-4.7", "z-ai/glm-4.7"),
+        ("zai-coding/glm-4.7", "zai-coding/glm-4.7"),
+        ("ollama-cloud/kimi-k2.6:cloud", "ollama-cloud/kimi-k2.6:cloud"),
+        ("kimi-for-coding", None),
+        ("Chutes/Qwen3-30B-A3B", "chutes/qwen3-30b-a3b"),
         ("openai/claude-haiku-4-5", None),
         ("anthropic/gpt-6-luna", None),
         ("claude", None),
@@ -322,7 +504,10 @@ def test_every_id_and_every_upstream_id_finds_its_own_model():
         assert resolve(entry["id"], KNOWN) == entry["id"]
         assert all(resolve(alias, KNOWN) == entry["id"] for alias in entry["aliases"])
         for offering in entry["offerings"]:
-            assert resolve(offering["upstream_id"], KNOWN) == entry["id"]
+            # Agents name a region, or none.
+            upstream = offering["upstream_id"].removeprefix("{geo}.")
+            if not offering.get("direct"):
+                assert resolve(upstream, KNOWN) == entry["id"]
 
 
 def test_a_spelling_that_two_vendors_share_means_neither():
@@ -350,15 +535,35 @@ def test_an_alias_never_takes_the_place_of_a_name():
     ],
 )
 def test_a_misspelt_name_is_answered_with_near_ones(asked, near):
-    matches = near_matches(asked, KNOWN)
+    matches = near_matches(asked, KNOWN, DIRECT)
 
     assert near in matches
     assert len(matches) <= 3
 
 
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("zai-coding/glm-47", "zai-coding/glm-4.7"),
+        ("kimi-coding/kimi-for-codin", "kimi-coding/kimi-for-coding"),
+        ("glm-47", "z-ai/glm-4.7"),
+        ("z-ai/glm-47", "z-ai/glm-4.7"),
+    ],
+)
+def test_who_typed_the_prefix_of_a_direct_provider_is_answered_with_its_entries(asked, near):
+    assert near_matches(asked, KNOWN, DIRECT)[0] == near
+
+
+@pytest.mark.parametrize(
+    "asked", ["glm-47", "kimi-for-codin", "qwen3-30b-a3", "GLM-5.1x", "morph-qwen", "gemini-3.5"]
+)
+def test_nobody_else_is_led_to_an_entry_that_takes_a_key_of_its_own(asked):
+    assert not DIRECT.intersection(near_matches(asked, KNOWN, DIRECT))
+
+
 def test_nonsense_has_no_near_names():
-    assert near_matches("🙂" * 10_000, KNOWN) == []
-    assert near_matches("", KNOWN) == []
+    assert near_matches("🙂" * 10_000, KNOWN, DIRECT) == []
+    assert near_matches("", KNOWN, DIRECT) == []
 
 
 def shown(*args: str) -> str:

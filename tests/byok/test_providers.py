@@ -5,18 +5,28 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byok.providers import PROVIDERS, provider
 from byok.providers.base import Endpoint, Outcome, Provider, UnusableSecret
+from byok.providers.openai_compatible import OpenAICompatible
 from byok.vault import Secret
 
 KEY = "sk-test-0123456789abcdefghijABCDEF"
-CASES = json.loads((Path(__file__).parent / "provider_cases.json").read_text())
+CASES = {
+    file.stem: json.loads(file.read_text())
+    for file in (Path(__file__).parent / "provider_cases").glob("*.json")
+}
+#: These speak OpenAI's API and are judged by what that says, whoever they are.
+SHARED = CASES.pop("openai-compatible")
+ALIKE = [each for each in PROVIDERS.values() if isinstance(each, OpenAICompatible)]
+#: A plan of a company whose errors are told apart.
+PLANS = {"zai-coding": "zai", "xiaomi-token-plan-sgp": "xiaomi", "xiaomi-token-plan-ams": "xiaomi"}
+CASES |= {each.id: SHARED for each in ALIKE} | {id_: CASES[of] for id_, of in PLANS.items()}
 AUTH_HEADERS = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "host"}
 
 every_provider = pytest.mark.parametrize("each", PROVIDERS.values(), ids=PROVIDERS)
@@ -32,12 +42,28 @@ def _real_addresses(settings):
     settings.MEGABRAIN_UPSTREAM_URLS = {}
 
 
+PING = [{"role": "user", "content": "ping"}]
+LIMITS = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
+LIMITS += ["maxOutputTokens", "maxTokens"]
+#: What holds the question where there are no messages.
+ASKED = ("input", "suffix", "contents", "inferenceConfig")
+
+
+def secret_of(each: Provider, key: str = KEY) -> Secret:
+    """The key as a credential of this provider's holds it."""
+    return Secret(json.dumps({"apiKey": key, "region": "us-east-1"}) if each.kind == "aws" else key)
+
+
+def calls_of_a_test(each: Provider, host: str):
+    return each.test_calls(secret_of(each), host)
+
+
 def call(each: Provider, endpoint: Endpoint, headers: dict[str, str] | None = None):
-    return each.request(Secret(KEY), endpoint, b"{}", headers or {})
+    return each.request(secret_of(each), endpoint, b"{}", headers or {}, model="m")
 
 
-def test_the_five_providers_of_today_are_found_by_their_files():
-    assert {"anthropic", "openai", "deepseek", "fireworks", "novita"} <= set(PROVIDERS)
+def test_providers_are_found_by_their_files():
+    assert {"anthropic", "openai", "mistral", "xai", "minimax", "moonshotai"} <= set(PROVIDERS)
     names = [each.name.lower() for each in PROVIDERS.values()]
     assert names == sorted(names)
 
@@ -51,17 +77,18 @@ def test_an_unknown_provider_is_a_key_error():
 def test_a_provider_says_everything_the_pages_and_the_gateway_ask(each):
     assert re.fullmatch(r"[a-z][a-z0-9-]{1,38}", each.id)
     assert each.name
-    assert each.kind == "secret"
-    for address in (each.base_url, each.console_url):
+    assert each.kind in {"secret", "aws"}
+    for address in (each.base_url, each.console_url, *each.hosts.values()):
         assert urlsplit(address).scheme == "https"
         assert not address.endswith("/")
     assert each.endpoints
     assert all(path.startswith("/") for path in (each.models_path, *each.endpoints.values()))
     assert each.placeholder
-    assert each.key_prefixes
-    assert any(each.placeholder.startswith(p.rstrip("…")[:3]) for p in each.key_prefixes)
+    shown = [prefix[:3] in each.placeholder for prefix in each.key_prefixes]
+    assert any(shown) or not each.key_prefixes
     re.compile(each.key_pattern)
-    assert 2 <= len(each.probes) <= 3
+    # Of a company that is called directly, one model may be all that is known.
+    assert (1 if each.direct else 2) <= len(each.probes) <= 3
     assert each.error_rules
 
 
@@ -76,10 +103,12 @@ def test_every_header_rule_is_lower_case_and_no_family_reaches_a_credential(each
 
 @every_endpoint
 def test_a_request_carries_the_credential_in_one_header_and_the_body_untouched(each, endpoint):
-    request = each.request(Secret(KEY), endpoint, b'{"model":"m"}', {})
+    request = each.request(secret_of(each), endpoint, b'{"model":"m"}', {}, model="m")
 
     assert request.method == "POST"
-    assert request.url == each.base_url + each.endpoints[endpoint]
+    path = each.path(endpoint, "m", stream=False)
+    address = (each.base_url + path).replace("/v1/..", "")
+    assert request.url == address.replace("{region}", "us-east-1").replace("{model}", "m")
     assert request.body == b'{"model":"m"}'
     assert request.headers["content-type"] == "application/json"
     holding = [name for name, value in request.headers.items() if KEY in value]
@@ -118,34 +147,35 @@ HOSTILE = [
 
 
 @every_provider
-@pytest.mark.parametrize("value", HOSTILE)
-def test_a_header_that_could_become_two_is_dropped(each, value):
+def test_a_header_that_could_become_two_is_dropped(each):
     names = [pattern.replace("*", "test") for pattern in each.forwards]
 
-    assert each.forwarded(dict.fromkeys(names, value)) == {}
+    for value in HOSTILE:
+        assert each.forwarded(dict.fromkeys(names, value)) == {}, value
     assert each.forwarded({f"{name}\r\nx": "y" for name in names}) == {}
 
 
-@every_provider
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=30), st.text(max_size=30), max_size=5))
-def test_whatever_a_caller_sends_no_header_holds_a_line_break(each, headers):
-    families = [pattern.replace("*", "x") for pattern in each.forwards]
-    headers = {**headers, **dict(zip(families, headers.values(), strict=False))}
+def test_whatever_a_caller_sends_no_header_holds_a_line_break(sent):
+    for each in PROVIDERS.values():
+        families = [pattern.replace("*", "x") for pattern in each.forwards]
+        headers = {**sent, **dict(zip(families, sent.values(), strict=False))}
 
-    request = call(each, next(iter(each.endpoints)), headers)
+        request = call(each, next(iter(each.endpoints)), headers)
 
-    for name, value in request.headers.items():
-        assert re.fullmatch(r"[a-z0-9_-]+", name)
-        assert re.fullmatch(r"[\t\x20-\x7e]*", value)
+        for name, value in request.headers.items():
+            assert re.fullmatch(r"[a-z0-9_-]+", name), each.id
+            assert re.fullmatch(r"[\t\x20-\x7e]*", value), each.id
 
 
 @every_provider
-@pytest.mark.parametrize("secret", ["", "a b", "a\r\nb", "a\nb", "kéy", "k" * 5000])
-def test_a_credential_no_header_can_carry_is_refused_without_repeating_it(each, secret):
-    with pytest.raises(UnusableSecret) as refusal:
-        each.request(Secret(secret), next(iter(each.endpoints)), b"", {})
+def test_a_credential_no_header_can_carry_is_refused_without_repeating_it(each):
+    for secret in ("", "a b", "a\r\nb", "a\nb", "kéy", "k" * 5000):
+        with pytest.raises(UnusableSecret) as refusal:
+            each.request(secret_of(each, secret), next(iter(each.endpoints)), b"", {})
 
-    assert not secret or secret not in str(refusal.value)
+        assert not secret or secret not in str(refusal.value)
 
 
 @every_provider
@@ -158,12 +188,13 @@ def test_an_endpoint_it_does_not_have_is_a_key_error(each):
 @every_provider
 @pytest.mark.parametrize("base", ["http://127.0.0.1:9001/a/b", "http://127.0.0.1:9001/a/b/"])
 def test_the_operator_can_replace_its_address_path_included(each, base, settings):
-    settings.MEGABRAIN_UPSTREAM_URLS = {each.id: base, "other": "http://127.0.0.1:1"}
+    replaced = {each.id: base, **dict.fromkeys(each.hosts, base)}
+    settings.MEGABRAIN_UPSTREAM_URLS = {**replaced, "other": "http://127.0.0.1:1"}
 
     requests = [
-        each.list_models(Secret(KEY)),
+        each.list_models(secret_of(each)),
         *(call(each, endpoint) for endpoint in each.endpoints),
-        *(request for _, request in each.test_calls(Secret(KEY))),
+        *(request for host in ("", *each.hosts) for _, request in calls_of_a_test(each, host)),
     ]
 
     assert all(request.url.startswith("http://127.0.0.1:9001/a/b/") for request in requests)
@@ -171,8 +202,23 @@ def test_the_operator_can_replace_its_address_path_included(each, base, settings
 
 
 @every_provider
+def test_a_key_is_not_tried_round_the_operators_address(each, settings):
+    assert set(each.test_hosts(secret_of(each))) <= {"", *each.hosts}
+
+    settings.MEGABRAIN_UPSTREAM_URLS = {each.id: "http://127.0.0.1:9001"}
+    assert set(each.test_hosts(secret_of(each))) == {""}
+
+
+def test_one_name_stands_for_one_address():
+    addresses = [(each.id, each.base_url) for each in PROVIDERS.values()]
+    addresses += [pair for each in PROVIDERS.values() for pair in each.hosts.items()]
+
+    assert len(dict(addresses)) == len(set(addresses))
+
+
+@every_provider
 def test_listing_models_is_a_get_with_the_credential(each):
-    request = each.list_models(Secret(KEY))
+    request = each.list_models(secret_of(each))
 
     assert request.method == "GET"
     assert request.body is None
@@ -181,16 +227,18 @@ def test_listing_models_is_a_get_with_the_credential(each):
 
 @every_provider
 def test_a_test_call_is_a_small_real_call(each):
-    calls = each.test_calls(Secret(KEY))
-
-    assert len({model for model, _ in calls}) == len(calls) >= 2
-    for model, request in calls:
-        body = json.loads(request.body)
-        limit = body.get("max_tokens") or body["max_completion_tokens"]
-        assert body["model"] == model
-        assert body["messages"] == [{"role": "user", "content": "ping"}]
-        assert 1 <= limit <= 16
-        assert "stream" not in body
+    for host in ("", *each.hosts):
+        calls = calls_of_a_test(each, host)
+        assert len({model for model, _ in calls}) == len(calls) >= (1 if each.direct else 2)
+        for model, request in calls:
+            body = json.loads(request.body)
+            named = quote(model.removeprefix("{geo}."), safe="")
+            assert body.get("model") == model or named in urlsplit(request.url).path
+            assert each.serves(model, host)
+            assert body.get("messages") == PING or any(asked in body for asked in ASKED)
+            body |= body.get("generationConfig", {}) | body.get("inferenceConfig", {})
+            assert 1 <= next(body[limit] for limit in LIMITS if limit in body) <= 16
+            assert not body.get("stream")
 
 
 @every_provider
@@ -200,18 +248,17 @@ def test_an_answer_is_told_from_an_error_in_disguise(each):
     for other in (b"", b"null", b"[]", b'"choices"', b"<html>", b"{}", b"\xff", b"[" * 100_000):
         assert not each.answered(other)
     assert not each.answered(b'{"error":{"message":"no"},"choices":[]}')
+    assert not each.answered(b'{"base_resp":{"status_code":1008},"choices":[]}')
+    assert each.answered(b'{"base_resp":{"status_code":0,"status_msg":""},"choices":[]}')
 
 
-@pytest.mark.parametrize(
-    ("each", "case"),
-    [(PROVIDERS[id_], case) for id_, cases in CASES.items() for case in cases],
-    ids=lambda value: value.id if isinstance(value, Provider) else value["case"],
-)
-def test_an_error_seen_in_practice_means_what_it_meant(each, case):
-    failure = each.classify(case["status"], case["headers"], json.dumps(case["body"]).encode())
+@every_provider
+def test_an_error_seen_in_practice_means_what_it_meant(each):
+    for case in CASES[each.id]:
+        failure = each.classify(case["status"], case["headers"], json.dumps(case["body"]).encode())
 
-    assert failure.outcome == case["outcome"]
-    assert failure.context_too_long == case["too_long"]
+        assert failure.outcome == case["outcome"], case["case"]
+        assert failure.context_too_long == case["too_long"], case["case"]
 
 
 def test_every_provider_has_error_cases():
@@ -241,58 +288,56 @@ STRANGE_BODIES = [
 ]
 
 
-@every_provider
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (301, Outcome.UNAVAILABLE),
-        (400, Outcome.BAD_REQUEST),
-        (401, Outcome.REJECTED),
-        (402, Outcome.NO_CREDIT),
-        (403, Outcome.NO_ACCESS),
-        (404, Outcome.MODEL_MISSING),
-        (408, Outcome.UNAVAILABLE),
-        (413, Outcome.BAD_REQUEST),
-        (422, Outcome.BAD_REQUEST),
-        (429, Outcome.RATE_LIMITED),
-        (500, Outcome.UNAVAILABLE),
-        (502, Outcome.UNAVAILABLE),
-        (503, Outcome.OVERLOADED),
-        (504, Outcome.UNAVAILABLE),
-        (529, Outcome.OVERLOADED),
-    ],
-)
-def test_a_body_that_says_nothing_is_judged_by_its_status(each, status, outcome):
-    for body in STRANGE_BODIES:
-        failure = each.classify(status, {}, body)
-        assert failure.outcome is outcome, body[:60]
-        assert len(failure.message) <= 4096
-        assert len(failure.code) <= 64
-        assert "<" not in failure.message
+JUDGED = {
+    301: Outcome.UNAVAILABLE,
+    400: Outcome.BAD_REQUEST,
+    401: Outcome.REJECTED,
+    402: Outcome.NO_CREDIT,
+    403: Outcome.NO_ACCESS,
+    404: Outcome.MODEL_MISSING,
+    408: Outcome.UNAVAILABLE,
+    413: Outcome.BAD_REQUEST,
+    422: Outcome.BAD_REQUEST,
+    429: Outcome.RATE_LIMITED,
+    500: Outcome.UNAVAILABLE,
+    502: Outcome.UNAVAILABLE,
+    503: Outcome.OVERLOADED,
+    504: Outcome.UNAVAILABLE,
+    529: Outcome.OVERLOADED,
+}
 
 
 @every_provider
-@given(
-    st.integers(100, 599),
-    st.binary(max_size=200),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(
-                    ["error", "message", "code", "type", "detail", "response", "reason"]
-                ),
-                inner,
-                max_size=4,
-            )
-        ),
-        max_leaves=12,
+def test_a_body_that_says_nothing_is_judged_by_its_status(each):
+    for status, outcome in JUDGED.items():
+        for body in STRANGE_BODIES:
+            failure = each.classify(status, {}, body)
+            assert failure.outcome is outcome, (status, body[:60])
+            assert len(failure.message) <= 4096
+            assert len(failure.code) <= 64
+            assert "<" not in failure.message
+
+
+JSON_OF_ERRORS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "message", "code", "type", "detail", "response", "reason"]),
+            inner,
+            max_size=4,
+        )
     ),
+    max_leaves=12,
 )
-def test_no_answer_makes_classifying_fail(each, status, raw, parsed):
+
+
+@settings(deadline=None)
+@given(st.integers(100, 599), st.binary(max_size=200), JSON_OF_ERRORS)
+def test_no_answer_makes_classifying_fail(status, raw, parsed):
     for body in (raw, json.dumps(parsed).encode()):
-        assert isinstance(each.classify(status, {}, body).outcome, Outcome)
+        for each in PROVIDERS.values():
+            assert isinstance(each.classify(status, {}, body).outcome, Outcome), each.id
 
 
 EVENTS = [
@@ -318,9 +363,9 @@ EVENTS = [
 
 
 @every_provider
-@pytest.mark.parametrize(("event", "outcome"), EVENTS)
-def test_an_error_event_after_a_200_is_judged_by_its_code(each, event, outcome):
-    assert each.classify(200, {}, event.encode()).outcome is outcome
+def test_an_error_event_after_a_200_is_judged_by_its_code(each):
+    for event, outcome in EVENTS:
+        assert each.classify(200, {}, event.encode()).outcome is outcome, event
 
 
 def test_adding_a_provider_is_adding_one_file(tmp_path):

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import msgspec
 import pytest
 
 from byok.providers import PROVIDERS, provider
@@ -30,6 +31,7 @@ CLIENT_HEADERS = {
     "thread-id": "t",
     "x-client-request-id": "c",
     "x-session-affinity": "f",
+    "x-grok-conv-id": "g",
     "x-forwarded-for": "10.0.0.1",
     "x-megabrain-organization": "acme",
     "x-stainless-retry-count": "1",
@@ -52,6 +54,8 @@ GOES_TO = {
     "deepseek": set(),
     "fireworks": {"x-session-affinity"},
     "novita": set(),
+    "xai": {"x-grok-conv-id"},
+    "google": set(),
 }
 
 
@@ -84,6 +88,75 @@ def test_deepseek_takes_its_key_differently_at_its_two_endpoints(settings):
     assert messages.headers["x-api-key"] == KEY
     assert "authorization" not in messages.headers
     assert messages.url == "https://api.deepseek.com/anthropic/v1/messages"
+
+
+def test_google_is_told_the_model_and_streaming_by_the_path_alone(settings):
+    settings.MEGABRAIN_UPSTREAM_URLS = {}
+    google, asked = provider("google"), Endpoint.GENERATE_CONTENT
+    body = {name: msgspec.Raw(b"[]") for name in ("model", "stream", "contents")}
+
+    whole = google.request(Secret(KEY), asked, b"", {}, model="gemini-4/../x?y#z")
+    streamed = google.request(Secret(KEY), asked, b"", {}, model="gemini-4-neon", stream=True)
+
+    base = "https://generativelanguage.googleapis.com/v1beta/models"
+    assert whole.url == f"{base}/gemini-4%2F..%2Fx%3Fy%23z:generateContent"
+    assert streamed.url == f"{base}/gemini-4-neon:streamGenerateContent?alt=sse"
+    assert set(google.adapt(asked, "x", body, None)) == {"contents"}
+
+
+def test_google_takes_embeddings_in_openais_form_with_a_bearer_token():
+    google = provider("google")
+
+    request = google.request(Secret(KEY), Endpoint.EMBEDDINGS, b"{}", {})
+
+    assert request.url.endswith("/openai/embeddings")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert google.speaks("gemini-embedding-001", Endpoint.EMBEDDINGS, with_tools=False)
+    assert not google.speaks("gemini-4-neon", Endpoint.EMBEDDINGS, with_tools=False)
+
+
+@pytest.mark.parametrize(
+    ("delay", "headers", "seconds"),
+    [
+        ("34.5s", {}, 34.5),
+        ("34s", {"retry-after": "3"}, 3),
+        ("99999999s", {}, LONGEST_WAIT),
+        ("soon", {}, None),
+        ({"seconds": 3}, {}, None),
+    ],
+)
+def test_google_says_in_the_body_how_long_to_wait(delay, headers, seconds):
+    details = [7, {"violations": []}, {"retryDelay": delay}]
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}
+
+    failure = provider("google").classify(429, headers, json.dumps({"error": error}).encode())
+
+    assert failure.outcome is Outcome.RATE_LIMITED
+    assert failure.retry_after == seconds
+
+
+def test_xiaomi_takes_a_plans_key_to_the_plans_hosts(settings):
+    settings.MEGABRAIN_UPSTREAM_URLS = {}
+    xiaomi, plan = provider("xiaomi"), Secret("tp-" + "a1" * 20)
+    sgp, ams, cn = xiaomi.hosts
+
+    assert xiaomi.test_hosts(Secret("sk-" + "a1" * 20)) == ("",)
+    assert xiaomi.test_hosts(plan) == (sgp, ams, cn)
+    untested = xiaomi.request(plan, Endpoint.CHAT, b"", {})
+    found = xiaomi.request(plan, Endpoint.MESSAGES, b"", {}, host=ams)
+    paid = xiaomi.request(Secret(KEY), Endpoint.MESSAGES, b"", {})
+    assert untested.url == "https://token-plan-sgp.xiaomimimo.com/v1/chat/completions"
+    assert found.url == "https://token-plan-ams.xiaomimimo.com/anthropic/v1/messages"
+    assert paid.url == "https://api.xiaomimimo.com/anthropic/v1/messages"
+    assert paid.headers["api-key"] == KEY
+    assert xiaomi.serves("mimo-v2.6-pro-ultraspeed", "")
+    assert not xiaomi.serves("mimo-v2.6-pro-ultraspeed", ams)
+
+    # No key goes round an address that the operator has put in Xiaomi's place.
+    settings.MEGABRAIN_UPSTREAM_URLS = {"xiaomi": "http://127.0.0.1:9001/mimo"}
+    assert xiaomi.test_hosts(plan) == ("",)
+    proxied = xiaomi.request(plan, Endpoint.CHAT, b"", {})
+    assert proxied.url == "http://127.0.0.1:9001/mimo/chat/completions"
 
 
 def test_limits_of_a_key_are_shown_to_its_owner_only():
@@ -216,17 +289,33 @@ def test_what_cannot_be_a_key_is_refused_with_a_reason_that_repeats_none_of_it(p
 
 TAIL = "a1" * 40
 GOOD = {
+    "bedrock": json.dumps({"apiKey": f"ABSK{TAIL * 2}", "region": "us-east-1"}),
     "anthropic": f"sk-ant-api03-{TAIL}",
     "openai": f"sk-proj-{TAIL}",
     "deepseek": f"sk-{TAIL}",
     "fireworks": f"fw_{TAIL}",
     "novita": f"sk_{TAIL}",
+    "google": f"AIza{TAIL[:35]}",
+    "mistral": TAIL[:32],
+    "xai": f"xai-{TAIL}",
+    "minimax": f"sk-cp-{TAIL}",
+    "moonshotai": f"sk-{TAIL}",
+    "perplexity": f"pplx-{TAIL}",
+    "inception": f"sk_{TAIL}",
+    "xiaomi": f"tp-{TAIL}",
+    "zai": f"{TAIL[:32]}.{TAIL[:16]}",
+    "kimi-coding": f"sk-kimi-{TAIL}",
+    "nvidia": f"nvapi-{TAIL}",
+    "xiaomi-token-plan-sgp": f"tp-{TAIL}",
+    "xiaomi-token-plan-ams": f"tp-{TAIL}",
+    "zai-coding": f"{TAIL[:32]}.{TAIL[:16]}",
 }
 
 
 @pytest.mark.parametrize("id_", PROVIDERS)
 def test_a_key_of_the_usual_shape_raises_no_doubt(id_):
-    assert provider(id_).warnings(GOOD[id_]) == []
+    # Of most that are called directly no shape is known.
+    assert provider(id_).warnings(GOOD.get(id_, TAIL)) == []
 
 
 @pytest.mark.parametrize(
@@ -246,6 +335,12 @@ def test_a_key_of_the_usual_shape_raises_no_doubt(id_):
         ("openai", f"sk-admin-{TAIL}", "admin key"),
         ("novita", f"sk-{TAIL}", "does not look like a Novita key"),
         ("fireworks", "short", "does not look like a Fireworks key"),
+        ("mistral", f"sk-{TAIL}", "does not look like a Mistral AI key: those are 32 letters"),
+        ("xai", f"sk-{TAIL}", "does not look like an xAI key"),
+        ("google", f"sk-{TAIL}", "does not look like a Google AI Studio key"),
+        ("openai", GOOD["google"], "a Google AI Studio key, not an OpenAI one"),
+        ("deepseek", GOOD["minimax"], "a MiniMax key, not a DeepSeek one"),
+        ("moonshotai", f"sk-kimi-{TAIL}", "a Kimi Code plan"),
     ],
 )
 def test_a_doubtful_key_gets_one_warning_that_repeats_none_of_it(id_, pasted, says):

@@ -46,7 +46,8 @@ class Command(BaseCommand):
 def secret_from_input(provider: Provider) -> Secret:
     """What was typed or piped in, as the site's form would take it. Raises CommandError."""
     typed = sys.stdin.isatty()
-    text = getpass.getpass(f"{provider.name} key: ") if typed else sys.stdin.read()
+    what = "credentials, as JSON on one line" if provider.kind == "aws" else "key"
+    text = getpass.getpass(f"{provider.name} {what}: ") if typed else sys.stdin.read()
     try:
         return Secret(provider.clean(text))
     except UnusableSecret as unusable:

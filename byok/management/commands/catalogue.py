@@ -45,10 +45,11 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(lines)} models")
 
     def _show_model(self, asked: str) -> None:
-        known = spellings(CatalogModel.objects.values_list("id", "aliases"), direct_entries())
+        direct = direct_entries()
+        known = spellings(CatalogModel.objects.values_list("id", "aliases"), direct)
         found = resolve(asked, known)
         if found is None:
-            near = ", ".join(near_matches(asked, known))
+            near = ", ".join(near_matches(asked, known, direct))
             raise CommandError(
                 f"No model is called {asked!r}." + (f" Near: {near}." if near else "")
             )

@@ -1,0 +1,13 @@
+"""Martian: Chat Completions, Responses and Messages for models of many vendors."""
+
+from byok.providers.base import Probe
+from byok.providers.openai_compatible import ALL_THREE, OpenAICompatible
+
+PROVIDER = OpenAICompatible(
+    id="martian",
+    name="Martian",
+    base_url="https://api.withmartian.com/v1",
+    console_url="https://withmartian.com",
+    probes=(Probe("gemini-3.5-flash", {"max_tokens": 1}),),
+    endpoints=ALL_THREE,
+)

@@ -1,0 +1,12 @@
+"""Synthetic: Chat Completions for open-weight models."""
+
+from byok.providers.base import Probe
+from byok.providers.openai_compatible import OpenAICompatible
+
+PROVIDER = OpenAICompatible(
+    id="synthetic",
+    name="Synthetic",
+    base_url="https://api.synthetic.new/v1",
+    console_url="https://synthetic.new",
+    probes=(Probe("GLM-5.1", {"max_tokens": 1}),),
+)
