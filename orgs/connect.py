@@ -28,25 +28,18 @@ class Examples:
     def of(cls, token: ApiToken) -> "Examples":
         served = served_models(token.account)
 
-        def example(endpoint: str, favourite: str, key: str) -> Example:
-            models = served.get(endpoint, ())
-            return _example(token, models, favourite, key)
+        def example(endpoint: str, favourite: str) -> Example:
+            return _example(token, served.get(endpoint, ()), favourite)
 
         return cls(
-            chat=example("chat/completions", "openai/gpt-6-luna", "an OpenAI key"),
-            responses=example("responses", "openai/gpt-6-luna", "an OpenAI key"),
-            messages=example("messages", "anthropic/claude-sonnet-5.5", "an Anthropic key"),
-            small=example("messages", "anthropic/claude-haiku-5.5", "an Anthropic key"),
+            chat=example("chat/completions", "openai/gpt-6-luna"),
+            responses=example("responses", "openai/gpt-6-luna"),
+            messages=example("messages", "anthropic/claude-sonnet-5.5"),
+            small=example("messages", "anthropic/claude-haiku-5.5"),
         )
 
-    @property
-    def dialect(self) -> str:
-        """The dialect in which a first call is answered; Chat when there is none."""
-        ways = {"chat": self.chat, "messages": self.messages, "responses": self.responses}
-        return next((name for name, way in ways.items() if not way.note), "chat")
 
-
-def _example(token: ApiToken, served: Sequence[str], favourite: str, key: str) -> Example:
+def _example(token: ApiToken, served: Sequence[str], favourite: str) -> Example:
     allowed, by_account = token.allowed_models, token.account.allowed_models
     permitted = [model for model in served if by_account is None or model in by_account]
     usable = [model for model in permitted if allowed is None or model in allowed]
@@ -62,8 +55,7 @@ def _example(token: ApiToken, served: Sequence[str], favourite: str, key: str) -
         )
     if favourite in served:
         return Example(favourite, f"This token may not use {favourite}: name one that it may.")
+    needed = f"{favourite} needs a provider key that serves it"
     if allowed is not None and favourite not in allowed:
-        return Example(
-            favourite, f"{favourite} needs {key}, and a token that may use it: this one may not."
-        )
-    return Example(favourite, f"{favourite} needs {key}, which this account does not have in use.")
+        return Example(favourite, f"{needed}, and a token that may use it: this one may not.")
+    return Example(favourite, f"{needed}, which this account does not have in use.")

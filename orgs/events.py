@@ -35,6 +35,10 @@ class Event(StrEnum):
         "byok.key.reminder_changed",
         "changed the reminder of the {target} key",
     )
+    KEY_FAILURE_CHANGED = (
+        "byok.key.failure_changed",
+        "changed what a call does when the {target} key fails",
+    )
 
     TOKEN_CREATED = "token.created", "created the API token {target}"
     TOKEN_REVOKED = "token.revoked", "revoked the API token {target}"

@@ -26,6 +26,7 @@ from byok.actions.keys import (
     delete_key,
     request_test,
     set_enabled,
+    set_on_failure,
     set_reminder,
     update_key,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "restore_model",
     "set_enabled",
     "set_offering_enabled",
+    "set_on_failure",
     "set_reminder",
     "update_key",
 ]

@@ -29,6 +29,7 @@ TESTS_A_MINUTE = 6
 #: What is written with a new secret.
 SECRET_FIELDS = (
     "secret",
+    "host",
     "hint",
     "fingerprint",
     "secret_changed_at",
@@ -36,6 +37,7 @@ SECRET_FIELDS = (
     "health_code",
     "health_message",
     "health_at",
+    "failing_told_at",
 )
 #: A connection to the queue that has gone stale is renewed; nobody waits longer than that.
 ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
@@ -135,6 +137,23 @@ def set_reminder(
     return True
 
 
+def set_on_failure(
+    *, actor: User | None, key: ProviderKey, on_failure: ProviderKey.OnFailure, origin: Origin
+) -> bool:
+    """Say what a call does once every key that could serve it has failed, this one among them.
+
+    Says whether that changed anything. Raises `NotPermitted`, `KeyGone`.
+    """
+    with transaction.atomic():
+        key = _locked(key, actor, Permission.MANAGE_KEYS)
+        if key.on_failure == on_failure:
+            return False
+        key.on_failure = on_failure
+        key.save(update_fields=["on_failure", "updated_at"])
+        _told(Event.KEY_FAILURE_CHANGED, key, actor, origin, changed=["on_failure"])
+    return True
+
+
 def delete_key(*, actor: User | None, key: ProviderKey, origin: Origin) -> None:
     """Delete the key and its sealed secret for good; its audit rows stay.
 
@@ -168,12 +187,14 @@ def request_test(*, actor: User | None, key: ProviderKey, origin: Origin) -> Key
 def _put(secret: Secret, key: ProviderKey) -> None:
     """Give the key this secret, and what may be known of it: nobody has tried it yet."""
     key.secret = secret
-    key.hint = hint(secret.reveal(), PROVIDERS[key.provider].key_prefixes)
+    key.host = ""
+    provider = PROVIDERS[key.provider]
+    key.hint = hint(provider.hinted(secret.reveal()), provider.key_prefixes)
     key.fingerprint = fingerprint(secret, key.account_id)
     key.secret_changed_at = timezone.now()
     key.health = ProviderKey.Health.UNTESTED
     key.health_code = key.health_message = ""
-    key.health_at = None
+    key.health_at = key.failing_told_at = None
 
 
 def _locked(key: ProviderKey, actor: User | None, *permissions: Permission) -> ProviderKey:

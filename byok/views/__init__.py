@@ -5,17 +5,20 @@ whether the visitor may manage its keys. Each works as a page and as an htmx fra
 """
 
 from byok.views.adding import add, update
-from byok.views.changing import delete, enabled, reminder, try_key
+from byok.views.changing import delete, enabled, failure, reminder, try_key
 from byok.views.reading import details, keys, models, row
+from byok.views.routes import route
 
 __all__ = [
     "add",
     "delete",
     "details",
     "enabled",
+    "failure",
     "keys",
     "models",
     "reminder",
+    "route",
     "row",
     "try_key",
     "update",

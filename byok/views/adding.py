@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from byok.actions import KeyAlreadyExists, add_key, update_key
-from byok.forms import SecretForm
+from byok.forms import SecretForm, form_for
 from byok.models import ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Provider
@@ -42,7 +42,7 @@ def add(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     if request.method == "POST":
         return _add(request, account)
     chosen = PROVIDERS.get(request.GET.get("provider", ""))
-    form = SecretForm(provider=chosen, account=account) if chosen is not None else None
+    form = form_for(chosen)(provider=chosen, account=account) if chosen is not None else None
     part = "chosen" if request.htmx.target == "chosen" else "dialog"
     context = _choices(request, account, form)
     return render(request, template(request, "byok/add.html", part), context)
@@ -52,7 +52,7 @@ def _add(request: SignedInRequest, account: Account) -> HttpResponse:
     provider = PROVIDERS.get(request.POST.get("provider", ""))
     if provider is None:
         raise Http404
-    form = SecretForm(request.POST, provider=provider, account=account)
+    form = form_for(provider)(request.POST, provider=provider, account=account)
     if form.is_valid():
         try:
             key = add_key(
@@ -126,7 +126,7 @@ def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
     if provider is None:
         raise Http404
     data = request.POST if request.method == "POST" else None
-    form = SecretForm(data, provider=provider, account=key.account, key=key)
+    form = form_for(provider)(data, provider=provider, account=key.account, key=key)
     context = {"pages": pages, "row": shown, **_about(form, pages, shown.update_url)}
     if data is None:
         return render(request, template(request, "byok/update.html", "dialog"), context)

@@ -15,9 +15,10 @@ from byok.actions import (
     delete_key,
     request_test,
     set_enabled,
+    set_on_failure,
     set_reminder,
 )
-from byok.forms import ReminderForm
+from byok.forms import FailureForm, ReminderForm
 from byok.models import CatalogModel, ProviderKey
 from byok.providers import name_of
 from byok.views.page import (
@@ -74,6 +75,32 @@ def reminder(request: SignedInRequest, key_id: UUID, slug: str | None = None) ->
             f"The {shown.name} key will be marked for replacement on {day:%-d %B %Y}."
             if day
             else f"The reminder of the {shown.name} key is gone.",
+        )
+    return redirect(shown.details_url)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def failure(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Choose what a call does once every key that could serve it has failed."""
+    key = key_of(request, slug, key_id, to_change=True)
+    shown = key_row(key)
+    if request.method != "POST":
+        return redirect(shown.details_url)
+    form = FailureForm(request.POST)
+    if not form.is_valid():
+        context = details_context(shown, failure=form)
+        return render(request, "byok/details.html", context, status=422)
+    choice = ProviderKey.OnFailure(form.cleaned_data["on_failure"])
+    if set_on_failure(actor=request.user, key=key, on_failure=choice, origin=Origin.of(request)):
+        messages.success(
+            request,
+            f"When the {shown.name} key fails and no other key serves the call, "
+            + (
+                "it may go on to your MegaBrain balance."
+                if choice is ProviderKey.OnFailure.BALANCE
+                else "the agent gets the error."
+            ),
         )
     return redirect(shown.details_url)
 

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from byok.actions import KeyGone
-from byok.forms import ReminderForm
+from byok.forms import FailureForm, ReminderForm
 from byok.models import KeyTest, ProviderKey
 from byok.views.rows import KeyRow, Pages, key_rows, models_of
 from orgs.access import account_or_404, account_page
@@ -88,7 +88,9 @@ def answer_with_key(request: SignedInRequest, shown: KeyRow) -> HttpResponse:
     return redirect(f"{shown.pages.keys}#key-{shown.key.pk}")
 
 
-def details_context(shown: KeyRow, form: ReminderForm | None = None) -> dict[str, Any]:
+def details_context(
+    shown: KeyRow, form: ReminderForm | None = None, failure: FailureForm | None = None
+) -> dict[str, Any]:
     """What the page of one key shows. Any: it goes to a template."""
     key = shown.key
     events = AuditEvent.objects.for_account(key.account_id).filter(
@@ -98,6 +100,7 @@ def details_context(shown: KeyRow, form: ReminderForm | None = None) -> dict[str
         "row": shown,
         "pages": shown.pages,
         "form": form or ReminderForm(initial={"remind_on": key.remind_on}),
+        "failure": failure or FailureForm(initial={"on_failure": key.on_failure}),
         "events": events.newest_first()[:EVENTS_SHOWN],
     }
 

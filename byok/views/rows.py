@@ -13,6 +13,7 @@ from byok.actions import NOT_QUEUED
 from byok.health import UNREADABLE
 from byok.key_tests import (
     EXPIRED,
+    NOT_PUBLIC,
     REPLACED,
     TIMED_OUT,
     UNREACHABLE,
@@ -43,6 +44,7 @@ REASONS = {
     Outcome.BAD_REQUEST: "Test call refused",
     Outcome.UNAVAILABLE: "Fault at the provider",
     UNREACHABLE: "Provider unreachable",
+    NOT_PUBLIC: "Not a public address",
     TIMED_OUT: "Timed out",
     UNREADABLE: "Enter it again",
     VAULT_CLOSED: "Vault out of reach",
@@ -74,6 +76,10 @@ class Pages:
     @property
     def add(self) -> str:
         return self.to("add")
+
+    @property
+    def route(self) -> str:
+        return self.to("route")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,9 @@ class KeyRow:
     def failed_test(self) -> str:
         """Why the latest test failed, where that says nothing of the key's health."""
         test = self.test
-        if test is None or test.state != KeyTest.State.FAILED or test.code == self.key.health_code:
+        if test is None or test.state != KeyTest.State.FAILED:
+            return ""
+        if test.code == self.key.health_code and self.key.health_now != Health.WORKS:
             return ""
         return REASONS.get(test.code, "Failed")
 
@@ -195,6 +203,10 @@ class KeyRow:
     @property
     def reminder_url(self) -> str:
         return self.pages.to("reminder", key_id=self.key.pk)
+
+    @property
+    def failure_url(self) -> str:
+        return self.pages.to("failure", key_id=self.key.pk)
 
     @property
     def delete_url(self) -> str:
@@ -285,7 +297,7 @@ def configured_providers(account: Account) -> list[ConfiguredProvider]:
 def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
     """The models that each of these providers serves, by name."""
     found: dict[str, dict[str, CatalogModel]] = defaultdict(dict)
-    offerings = Offering.objects.routable().filter(provider__in=providers, direct=False)
+    offerings = Offering.objects.serving().filter(provider__in=providers)
     for offering in offerings.select_related("model").order_by("model__name"):
         found[offering.provider][offering.model_id] = offering.model
     return defaultdict(

@@ -202,19 +202,25 @@ def test_no_address_makes_a_list_slow_or_break(acme, staff_client, name):
 
 
 FILTERED = [name for name in NAMES if ADMINS[name].list_filter]
-ODD = ["", "__exact", "__regex", "__iregex", "__in", "__isnull", "__gt", "__contains", "__range"]
+ODD = ["__regex", "__iregex", "__in", "__isnull", "__gt", "__contains", "__range"]
+ZERO = ["%00", "a%00b"]
+VALUES = ["(", "[", "a", "a,b", "", "1", "True", "%F0%9F%A6%84"]
 
 
 @pytest.mark.parametrize("name", FILTERED)
 def test_no_value_of_a_filter_breaks_a_list(acme, staff_client, name):
     for field in ADMINS[name].list_filter:
-        for kind in ODD:
-            for value in ("%00", "a%00b", "(", "[", "a", "a,b", "", "1", "True", "%F0%9F%A6%84"):
+        for kind in ("", "__exact"):
+            for value in VALUES:
                 query = f"{field}{kind}={value}"
                 answer = staff_client.get(f"{list_url(name)}?{query}")
                 assert answer.status_code in (200, 302, 400), query
-                if kind not in ("", "__exact") or "%00" in value:
-                    assert answer.status_code == 400, query
+        refused = [f"{kind}={value}" for kind in ("", "__exact") for value in ZERO]
+        # Of these kinds none is known, so that values are not looked at.
+        refused += [f"{kind}={value}" for kind in ODD for value in ("1", "(")]
+        for query in refused:
+            answer = staff_client.get(f"{list_url(name)}?{field}{query}")
+            assert answer.status_code == 400, query
 
 
 @pytest.mark.parametrize(

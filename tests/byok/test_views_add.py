@@ -73,6 +73,13 @@ def test_the_form_links_to_where_the_provider_issues_keys_and_makes_its_promise(
     assert "Matching is automatic" in text_of(page)
 
 
+def test_a_direct_provider_warns_that_its_own_entry_has_to_be_chosen(owner_client):
+    text = text_of(owner_client.get(ADD, {"provider": "zai-coding"}))
+    assert "Only calls for a model whose name begins with zai-coding/ use this key" in text
+    assert "zai-coding/glm-4.7" in text
+    assert "Matching is automatic" not in text
+
+
 def test_a_configured_provider_in_the_address_leads_to_its_key(owner_client, anthropic_key):
     page = owner_client.get(ADD, {"provider": "anthropic"})
     assert "You have added a key for Anthropic already." in text_of(page)

@@ -109,7 +109,6 @@ def test_tests_of_the_former_secret_are_not_listed(owner_client, anthropic_key):
 
 def test_it_says_honestly_what_happens_when_the_key_fails(owner_client, anthropic_key):
     page = text_of(owner_client.get(address("details", anthropic_key)))
-    assert (
-        "Other keys that can serve the call are tried; if none can, the agent gets the error."
-        in page
-    )
+    assert "Other keys that can serve the call are tried first." in page
+    assert "Return the error" in page
+    assert "While there is none, the agent gets the error either way." in page

@@ -95,6 +95,18 @@ def test_cooling_down_ends_by_itself(owner_client, anthropic_key, keys_url):
     assert "Anthropic is limiting its calls." not in details
 
 
+def test_a_test_that_met_a_limit_stays_told_when_the_limit_is_over(
+    owner_client, anthropic_key, keys_url
+):
+    before = timezone.now() - timedelta(seconds=61)
+    ProviderKey.objects.update(health=Health.COOLING, health_code="rate_limited", health_at=before)
+    KeyTest.objects.create(
+        key=anthropic_key, state=KeyTest.State.FAILED, code="rate_limited", finished_at=before
+    )
+    page = text_of(owner_client.get(keys_url))
+    assert "Works Last test: Rate limited" in page
+
+
 def test_a_test_that_could_not_open_the_vault_says_so(owner_client, anthropic_key, keys_url):
     KeyTest.objects.create(
         key=anthropic_key,

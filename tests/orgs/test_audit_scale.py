@@ -19,7 +19,8 @@ from orgs.views.activity import SHOWN
 from tests.conftest import signed_in
 from tests.guarantees.audit_log import fill
 
-EVENTS = 20_000
+#: Only PostgreSQL plans by how many rows there are; SQLite says how it looks for any number.
+EVENTS = 20_000 if connection.vendor == "postgresql" else 6_000
 TABLE = "orgs_auditevent"
 
 FILTERS: list[dict[str, str]] = [
