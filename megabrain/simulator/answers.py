@@ -5,9 +5,12 @@ A prompt is answered with a sentence that repeats it, unless a line of it asks f
     run: echo hello > hello.txt     calls the tool for shell commands that the client offers
     call: get_weather {"city": "Paris"}     calls that tool; several lines make parallel calls
     say: anything                   answers just that
+    write: hello.txt hello          answers with that file, as agents without tools take it; several
+                                    lines with the same name are lines of the file
     stream: 200 events at 20/s      answers so many words at that pace
     wait: 1.5                       thinks for so many seconds before the first byte
     refuse: too_long                is refused as the provider would (any Case of refusals.py)
+    decline: I cannot help with that     is answered by the model with a refusal in these words
 
 A tool is also called when the prompt mentions its name, or `tool_choice` demands one. When the
 results are back, the answer quotes them. A schema for the answer gets JSON that fits it.
@@ -15,7 +18,7 @@ results are back, the answer quotes them. A schema for the answer gets JSON that
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -24,7 +27,7 @@ from megabrain.simulator.refusals import Case, Refused
 from megabrain.simulator.turn import Call, Finish, Json, Reply, Tool, Turn, Usage
 
 _DIRECTIVE = re.compile(
-    r"^[ \t]*(run|call|say|stream|wait|refuse):[ \t]*(\S.*?)[ \t]*$", re.MULTILINE
+    r"^[ \t]*(run|call|say|write|stream|wait|refuse|decline):[ \t]*(\S.*?)[ \t]*$", re.MULTILINE
 )
 _PACE = re.compile(r"(\d{1,6}) events(?: at ([\d.]{1,8})/s)?")
 _SHELLS = (
@@ -60,11 +63,15 @@ def reply(turn: Turn, provider_name: str) -> Reply:
                 events_per_second=float(pace[2]) if pace[2] else None,
             ),
         )
+    if "decline" in asked:
+        return Reply(text=_pieces(asked["decline"]), finish=Finish.REFUSED, wait=wait)
     calls = _calls(turn, directives)
     if turn.schema is not None and not calls:
         text = json.dumps(example(turn.schema, turn.prompt), ensure_ascii=False)
     elif "say" in asked:
         text = asked["say"]
+    elif "write" in asked:
+        text = _files(value for name, value in directives if name == "write")
     else:
         text = _sentence(turn, calls, provider_name)
     thinking = f"The user wrote {len(turn.prompt)} characters. I will answer in a sentence."
@@ -133,6 +140,9 @@ def _seconds(text: str) -> float:
 
 
 def _sentence(turn: Turn, calls: Sequence[Call], provider_name: str) -> str:
+    if calls and turn.tool_choice not in ("auto", "none"):
+        # Whoever demands a call is given nothing beside it.
+        return ""
     if calls:
         return f"I will call {', '.join(call.tool.name for call in calls)}."
     if turn.results:
@@ -144,6 +154,15 @@ def _sentence(turn: Turn, calls: Sequence[Call], provider_name: str) -> str:
         f"This answer comes from the simulator of {provider_name}, model {turn.model.id}. "
         f"You wrote: “{quoted}”. Nothing left this machine."
     )
+
+
+def _files(lines: Iterable[str]) -> str:
+    """Whole files in words: each name on a line, and what is in it in a fence below."""
+    files: dict[str, str] = {}
+    for line in lines:
+        name, _, content = line.partition(" ")
+        files[name] = f"{files.get(name, '')}{content}\n"
+    return "\n".join(f"{name}\n```\n{content}```\n" for name, content in files.items())
 
 
 def _calls(turn: Turn, directives: list[tuple[str, str]]) -> tuple[Call, ...]:

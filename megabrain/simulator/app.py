@@ -9,7 +9,17 @@ import msgspec
 
 from megabrain.simulator import answers
 from megabrain.simulator.connection import Call, Connection, Message, Receive, Send
-from megabrain.simulator.dialects import chat, messages, responses
+from megabrain.simulator.dialects import (
+    chat,
+    completions,
+    converse,
+    embeddings,
+    fim,
+    gemini,
+    invoke,
+    messages,
+    responses,
+)
 from megabrain.simulator.faults import (
     FLOOD_BYTES,
     FLOOD_EVENT_BYTES,
@@ -27,12 +37,45 @@ from megabrain.simulator.turn import Json, Operation, Reply, Turn
 _DIALECTS: dict[Operation, ModuleType] = {
     Operation.CHAT: chat,
     Operation.RESPONSES: responses,
+    Operation.FIM: fim,
+    Operation.COMPLETIONS: completions,
+    Operation.EMBEDDINGS: embeddings,
     Operation.MESSAGES: messages,
     Operation.COUNT_TOKENS: messages,
+    Operation.GENERATE_CONTENT: gemini,
+    Operation.STREAM_GENERATE_CONTENT: gemini,
+    Operation.GEMINI_COUNT_TOKENS: gemini,
+    Operation.CONVERSE: converse,
+    Operation.CONVERSE_STREAM: converse,
+    Operation.BEDROCK_COUNT_TOKENS: converse,
+    Operation.INVOKE: invoke,
+    Operation.INVOKE_STREAM: invoke,
 }
+#: What the number is called that each operation for counting answers.
+_COUNTED = {
+    Operation.COUNT_TOKENS: "input_tokens",
+    Operation.GEMINI_COUNT_TOKENS: "totalTokens",
+    Operation.BEDROCK_COUNT_TOKENS: "inputTokens",
+}
+#: Whose path says that the answer is to be streamed.
+_STREAMED = (
+    Operation.STREAM_GENERATE_CONTENT,
+    Operation.CONVERSE_STREAM,
+    Operation.INVOKE_STREAM,
+)
+#: Whose prompt is cached as far as it is marked, and no further.
+_MARKED = (
+    Operation.MESSAGES,
+    Operation.CONVERSE,
+    Operation.CONVERSE_STREAM,
+    Operation.INVOKE,
+    Operation.INVOKE_STREAM,
+)
+_IN_PATH = re.escape("{model}")
 _EVENTS_BEFORE_FAULT = 4
 _CACHED_UNASKED_FROM = 1024  # tokens
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
+_GARBAGE = b'data: {"choices":[{"index":0,"delta":{"con\n\n'
 _EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 
@@ -57,6 +100,11 @@ class Simulator:
             for provider in PROVIDERS.values()
             for (method, path), operation in provider.routes.items()
         }
+        self._with_model = [
+            (method, re.compile(re.escape(path).replace(_IN_PATH, "(.+)")), found)
+            for (method, path), found in self._routes.items()
+            if "{model}" in path
+        ]
 
     def clear(self) -> None:
         """Forgets every call, cached prompt and flaky key."""
@@ -87,7 +135,7 @@ class Simulator:
     def cached_tokens(self, key: str, turn: Turn, operation: Operation) -> tuple[int, int]:
         """Tokens read from the prompt cache and written to it."""
         marked = turn.parts[: turn.cacheable]
-        if operation is Operation.MESSAGES and marked:
+        if operation in _MARKED and marked:
             read = self._cache.tokens(key, marked)
             return read, max(0, sum(map(len, marked)) // 4 - read)
         if marked and turn.input_tokens >= _CACHED_UNASKED_FROM:
@@ -95,9 +143,12 @@ class Simulator:
         return 0, 0
 
     def _route(self, call: Call) -> tuple[Provider, Operation, str] | None:
-        """Provider, operation, and the model named at the end of the path, if any."""
+        """Provider, operation, and the model named in the path, if any."""
         if found := self._routes.get((call.method, call.path)):
             return *found, ""
+        for method, pattern, found in self._with_model:
+            if method == call.method and (named := pattern.fullmatch(call.path)):
+                return *found, named[1]
         for (method, path), (provider, operation) in self._routes.items():
             if operation is Operation.MODELS and method == call.method:
                 name = call.path.removeprefix(path + "/")
@@ -142,8 +193,9 @@ class Exchange:
     def _authenticate(self) -> None:
         if self.operation is Operation.MODELS and self.provider.list_is_public:
             return
-        self.key = self.provider.key(self.operation, self.call.headers)
-        found = behaviour(self.key) if self.provider.issued(self.key) else None
+        self.key = self.provider.caller(self.operation, self.call)
+        known = self.provider.takes(self.key, self.call.path)
+        found = behaviour(self.key) if known else None
         if found is None:
             raise Refused(Case.BAD_KEY)
         self.behaviour = found
@@ -169,7 +221,7 @@ class Exchange:
         message = self.provider.words(case)
         if case is Case.MODEL_MISSING:
             named = re.search(rb'"model"\s*:\s*"([^"]{1,200})"', self.call.body)
-            message = message.format(model=named[1].decode() if named else "")
+            message = message.format(model=named[1].decode() if named else self.model_name)
         return Refused(case, message)
 
     def _models(self) -> Json:
@@ -181,10 +233,12 @@ class Exchange:
         """A call of a model."""
         dialect = _DIALECTS[self.operation]
         turn = self._glance() if self.behaviour.fault is Fault.FAST else self._read(dialect)
-        if self.operation is Operation.COUNT_TOKENS:
-            await self._json({"input_tokens": turn.input_tokens})
+        if number := _COUNTED.get(self.operation):
+            await self._json({number: turn.input_tokens})
             return
+        self.provider.admit(self.key, turn.model)
         reply = answers.reply(turn, self.provider.name)
+        reply = self.provider.voiced(self.operation, turn, reply)
         if self.behaviour.fault is Fault.FLOOD:
             reply = Reply(text=("x" * (FLOOD_EVENT_BYTES if turn.stream else FLOOD_BYTES),))
         cached, written = self.simulator.cached_tokens(self.key, turn, self.operation)
@@ -202,8 +256,12 @@ class Exchange:
             raise bad_request(f"The request body is not valid JSON: {error}") from None
         if not isinstance(body, dict):
             raise bad_request("The request body must be a JSON object.")
+        # Read here only where it is not part of the body.
+        model = (self.provider.model_for(self.call, self.model_name),) if self.model_name else ()
         try:
-            turn: Turn = dialect.read(body, self.call.headers, self.provider, self.operation)
+            turn: Turn = dialect.read(
+                body, self.call.headers, self.provider, self.operation, *model
+            )
         except (AttributeError, KeyError, TypeError) as error:
             # A field of another type than the API takes; a schema would say so more precisely.
             raise bad_request(f"Invalid type for a field: {error}") from None
@@ -215,7 +273,8 @@ class Exchange:
         pace = re.search(rb"stream: ?\d+ events(?: at [\d.]+/s)?", body)
         return Turn(
             model=self.provider.models[0],
-            stream=re.search(rb'"stream"\s*:\s*true', body) is not None,
+            stream=self.operation in _STREAMED
+            or re.search(rb'"stream"\s*:\s*true', body) is not None,
             parts=[body],
             cacheable=0,
             body={"stream_options": {"include_usage": b'"include_usage"' in body}},
@@ -252,12 +311,14 @@ class Exchange:
         fault = self.behaviour.fault
         slow = self.simulator.slow_seconds if fault is Fault.SLOW else 0
         keep_alive = self.provider.keep_alive if slow else b""
+        events = map(self.provider.event, events)
+        headers = getattr(dialect, "STREAM_HEADERS", _EVENT_STREAM)
         if keep_alive:
-            await self._start(200, _EVENT_STREAM)
+            await self._start(200, headers)
         if (slow or reply.wait) and not await self.connection.wait(slow + reply.wait, keep_alive):
             return
         if not keep_alive:
-            await self._start(200, _EVENT_STREAM)
+            await self._start(200, headers)
         rate = reply.events_per_second
         rate = self.simulator.events_per_second if rate is None else rate
         match fault:
@@ -276,7 +337,7 @@ class Exchange:
             case Fault.LATE_ERROR:
                 await self.connection.write(self._error_event(dialect, self.call.events))
             case Fault.BAD:
-                await self.connection.write(b'data: {"choices":[{"index":0,"delta":{"con\n\n')
+                await self.connection.write(getattr(dialect, "GARBAGE", _GARBAGE))
             case Fault.STALL:
                 await self.connection.silence()
             case Fault.CUT:
@@ -286,8 +347,7 @@ class Exchange:
         wording = self.provider.wordings[Case.OVERLOADED]
         refused = Refused(Case.OVERLOADED, self.behaviour.words(wording.message, self.key))
         body = self.provider.error_body(self.operation, wording, refused)
-        event: bytes = dialect.error_event(body, sequence)
-        return event
+        return self.provider.event(dialect.error_event(body, sequence))
 
     async def _json(self, body: Json) -> None:
         await self._whole(Answer(200, msgspec.json.encode(body)))

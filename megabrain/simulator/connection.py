@@ -27,6 +27,11 @@ class Call:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    #: As they stood on the wire, where escapes matter.
+    raw_path: str = ""
+    raw_query: str = ""
+    #: Of AWS, as the caller signed it.
+    region: str = ""
     provider: str = ""
     operation: str = ""
     body: bytes = b""
@@ -46,6 +51,8 @@ class Call:
             method=scope["method"],
             path=scope["path"],
             query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
+            raw_path=scope["raw_path"].decode("latin-1"),
+            raw_query=scope["query_string"].decode("latin-1"),
             headers={
                 name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
             },

@@ -19,7 +19,8 @@
     fast                  works, without reading or checking the request: for load tests
 
 `echo` and `huge` also go before another one: `sim-echo-401`, `sim-huge-402`, `sim-echo-lateerror`.
-Hyphens may be left out (`sk-simok…`), for keys whose shape has none.
+Hyphens may be left out (`sk-simok…`), for keys whose shape has none, and the letters be capitals
+(`AKIASIM429…`), as in the id of an access key of AWS; its secret is that of providers/bedrock.py.
 """
 
 import re
@@ -95,7 +96,7 @@ class Behaviour:
 
 def behaviour(key: str) -> Behaviour | None:
     """What `key` asks for; None for a key that this simulator never issued."""
-    match = _PATTERN.search(key)
+    match = _PATTERN.search(key.lower())
     if match is None or not any(match.groups()):
         return None
     prefix, name = match.groups()

@@ -12,6 +12,17 @@ class Operation(Enum):
     COUNT_TOKENS = "count_tokens"
     CHAT = "chat"
     RESPONSES = "responses"
+    FIM = "fim"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    GENERATE_CONTENT = "generateContent"
+    STREAM_GENERATE_CONTENT = "streamGenerateContent"
+    GEMINI_COUNT_TOKENS = "countTokens"
+    CONVERSE = "converse"
+    CONVERSE_STREAM = "converse-stream"
+    INVOKE = "invoke"
+    INVOKE_STREAM = "invoke-with-response-stream"
+    BEDROCK_COUNT_TOKENS = "count-tokens"
     MODELS = "models"
     BALANCE = "balance"
 
@@ -41,6 +52,7 @@ class Model:
     refuses: frozenset[Rule] = frozenset()
     aliases: tuple[str, ...] = ()
     only: Operation | None = None
+    fim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,7 @@ class Finish(Enum):
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
     STOP_SEQUENCE = "stop_sequence"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ MODELS = {
     "deepseek": "deepseek-flash",
     "fireworks": "accounts/fireworks/models/gpt-oss-120b",
     "novita": "openai/gpt-oss-120b",
+    "inception": "mercury-2.5",
+    "xiaomi": "mimo-v2.6-flash",
+    "zai": "glm-5.3",
 }
 WEATHER = {
     "type": "function",
@@ -45,6 +48,14 @@ def test_an_answer_repeats_the_prompt_and_names_the_provider(
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.prompt_tokens > 5
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_a_file_is_written_in_a_fence_below_its_name(openai_client: OpenAIClient):
+    prompt = "write: a.txt one\nwrite: b.txt two\nwrite: a.txt three"
+    answer = openai_client().chat.completions.create(model="gpt-4.1", messages=asking(prompt))
+    assert answer.choices[0].message.content == (
+        "a.txt\n```\none\nthree\n```\n\nb.txt\n```\ntwo\n```\n"
+    )
 
 
 @pytest.mark.parametrize("provider", MODELS)

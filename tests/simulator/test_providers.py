@@ -41,7 +41,7 @@ def test_each_refusal_reads_as_what_it_is(
     simulator: RunningSimulator, provider: Provider, fault: str
 ):
     adapter = ADAPTERS[provider.id]
-    secret = Secret(provider.key_prefixes[0] + f"sim-{fault}-x")
+    secret = Secret(provider.key_that(fault))
     _, request = adapter.test_calls(secret)[0]
     answer = requests.request(
         request.method, request.url, headers=request.headers, data=request.body, timeout=9
@@ -66,7 +66,12 @@ def test_the_adapter_s_own_calls_are_answered(simulator: RunningSimulator, provi
 def test_the_list_of_models_names_them_all(simulator: RunningSimulator, provider: Provider):
     request = ADAPTERS[provider.id].list_models(Secret(provider.sample_key))
     answer = requests.get(request.url, headers=request.headers, timeout=9).json()
-    assert {model["id"] for model in answer["data"]} == {model.id for model in provider.models}
+    listed = next(answer[at] for at in ("data", "models", "modelSummaries") if at in answer)
+    names = {
+        model.get("id") or model.get("modelId") or model["name"].removeprefix("models/")
+        for model in listed
+    }
+    assert names == {model.id for model in provider.models}
 
 
 @pytest.mark.django_db

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from megabrain.simulator.dialects.sse import data, encode
-from megabrain.simulator.provider import Provider
+from megabrain.simulator.provider import Provider, UsageAt
 from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import (
     Call,
@@ -27,12 +27,13 @@ _FIELDS = frozenset(
     temperature tool_choice tools top_logprobs top_p user verbosity web_search_options""".split()  # noqa: SIM905 (one name a line would fill the page)
 )
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_CREATED = 1_790_000_000
-_FINISH_REASONS = {
+CREATED = 1_790_000_000
+FINISH_REASONS = {
     Finish.STOP: "stop",
     Finish.LENGTH: "length",
     Finish.TOOL_CALLS: "tool_calls",
     Finish.STOP_SEQUENCE: "stop",
+    Finish.REFUSED: "content_filter",
 }
 
 
@@ -41,6 +42,8 @@ def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: 
         raise bad_request("you must provide a model parameter")
     if provider.refuses_unknown_fields and (unknown := [n for n in body if n not in _FIELDS]):
         raise bad_request(f"Unrecognized request argument supplied: {unknown[0]}")
+    if refused := [name for name in body if name in provider.refused_fields]:
+        raise bad_request(f"Unsupported parameter: '{refused[0]}'", param=refused[0])
     model = provider.model(body["model"])
     if model.only not in {None, operation}:
         raise Refused(
@@ -104,17 +107,20 @@ def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: 
 def whole(turn: Turn, reply: Reply, usage: Usage, number: int, provider: Provider) -> Json:
     message: Json = {"role": "assistant", "content": "".join(reply.text) or None, "refusal": None}
     if reply.thinking and provider.shows_reasoning:
-        message["reasoning_content"] = "".join(reply.thinking)
+        thought = provider.reasoning("".join(reply.thinking))
+        if "content" in thought and message["content"]:
+            thought["content"] += [{"type": "text", "text": message["content"]}]
+        message.update(thought)
     if reply.calls:
         message["tool_calls"] = [
-            _tool_call(number, index, call, call.arguments)
+            _tool_call(provider.call_id(number, index), call, call.arguments)
             for index, call in enumerate(reply.calls)
         ]
     choice = {
         "index": 0,
         "message": message,
         "logprobs": None,
-        "finish_reason": _FINISH_REASONS[reply.finish],
+        "finish_reason": FINISH_REASONS[reply.finish],
     }
     return {
         **_opening(turn, number, "chat.completion"),
@@ -137,16 +143,21 @@ def stream(
     yield chunk({"role": "assistant", "content": ""})
     if provider.shows_reasoning:
         for piece in reply.thinking:
-            yield chunk({"reasoning_content": piece})
+            yield chunk(provider.reasoning(piece))
     for piece in reply.text:
         yield chunk({"content": piece})
     for index, call in enumerate(reply.calls):
-        yield chunk({"tool_calls": [{"index": index, **_tool_call(number, index, call, "")}]})
+        call_id = provider.call_id(number, index)
+        yield chunk({"tool_calls": [{"index": index, **_tool_call(call_id, call, "")}]})
         for start in range(0, len(call.arguments), 16):
             part = {"arguments": call.arguments[start : start + 16]}
             yield chunk({"tool_calls": [{"index": index, "function": part}]})
-    yield chunk({}, _FINISH_REASONS[reply.finish])
-    if counting or provider.usage_unasked:
+    finish = FINISH_REASONS[reply.finish]
+    if provider.usage_at is not UsageAt.OWN_EVENT:
+        yield data(_ended(opening, finish, provider.chat_usage(usage), provider.usage_at))
+    else:
+        yield chunk({}, finish)
+    if provider.usage_at is UsageAt.OWN_EVENT and (counting or provider.usage_unasked):
         yield data({**opening, "choices": [], "usage": provider.chat_usage(usage)})
     yield b"data: [DONE]\n\n"
 
@@ -244,15 +255,23 @@ def _opening(turn: Turn, number: int, kind: str) -> Json:
     return {
         "id": f"chatcmpl-{number:024x}",
         "object": kind,
-        "created": _CREATED + number,
+        "created": CREATED + number,
         "model": turn.model.id,
         "system_fingerprint": "fp_simulated",
     }
 
 
-def _tool_call(number: int, index: int, call: Call, arguments: str) -> Json:
+def _ended(opening: Json, finish: str, usage: Json, at: UsageAt) -> Json:
+    """The chunk that ends an answer and tells what it used."""
+    choice: Json = {"index": 0, "delta": {}, "finish_reason": finish}
+    if at is UsageAt.CHOICE:
+        return {**opening, "choices": [{**choice, "usage": usage}]}
+    return {**opening, "choices": [choice], "usage": usage}
+
+
+def _tool_call(call_id: str, call: Call, arguments: str) -> Json:
     return {
-        "id": f"call_{number:016x}{index:04x}",
+        "id": call_id,
         "type": "function",
         "function": {"name": call.tool.name, "arguments": arguments},
     }

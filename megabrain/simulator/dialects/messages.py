@@ -24,6 +24,7 @@ _STOP_REASONS = {
     Finish.LENGTH: "max_tokens",
     Finish.TOOL_CALLS: "tool_use",
     Finish.STOP_SEQUENCE: "stop_sequence",
+    Finish.REFUSED: "refusal",
 }
 
 
@@ -42,6 +43,7 @@ def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: 
     messages = body["messages"]
     if not isinstance(messages, list) or not messages:
         raise bad_request("messages: at least one message is required")
+    rules.check_texts("system", rules.content_blocks(body.get("system")))
     rules.check_messages(messages, model, provider)
     rules.check_cache_marks(body)
     thinking = rules.thinks(body, model)

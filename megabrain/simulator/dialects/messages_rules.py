@@ -83,6 +83,11 @@ def thinks(body: Json, model: Model) -> bool:
                 )
             if "max_tokens" in body and body["max_tokens"] <= budget:
                 raise bad_request("`max_tokens` must be greater than `thinking.budget_tokens`.")
+            if (body.get("tool_choice") or {}).get("type") in {"any", "tool"}:
+                raise bad_request("Thinking may not be enabled when tool_choice forces tool use.")
+            if body.get("temperature", 1) != 1:
+                raise bad_request("`temperature` may only be set to 1 when thinking is enabled.")
+            check_loop(body["messages"])
             return True
         case "adaptive":
             if Rule.ADAPTIVE_THINKING in model.refuses:
@@ -93,19 +98,14 @@ def thinks(body: Json, model: Model) -> bool:
 
 def check_messages(messages: list[Any], model: Model, provider: Provider) -> None:
     open_calls: set[str] = set()
+    asked: set[str] = set()
     for number, message in enumerate(messages):
         role, blocks = message.get("role"), blocks_of(message)
-        if role == "system" and Rule.SYSTEM_IN_MESSAGES in model.refuses:
-            raise bad_request(
-                'messages: Unexpected role "system". The Messages API accepts a top-level '
-                '`system` parameter, not "system" as an input message role.'
-            )
-        if role not in {"user", "assistant", "system"}:
-            raise bad_request(f"messages.{number}.role: Input should be 'user' or 'assistant'")
+        _check_role(number, messages, model)
         for position, block in enumerate(blocks):
             _check_block(f"messages.{number}.content.{position}", block, open_calls, provider)
         if role == "assistant":
-            open_calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
+            open_calls = _calls(number, blocks, asked)
         elif role == "user":
             answered = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
             if missing := open_calls - answered:
@@ -115,19 +115,53 @@ def check_messages(messages: list[Any], model: Model, provider: Provider) -> Non
                     "block must have a corresponding `tool_result` block in the next message."
                 )
             open_calls = set()
-    if messages[-1].get("role") == "assistant" and Rule.PREFILL in model.refuses:
+    if messages[-1].get("role") == "assistant":
+        _check_prefill(blocks_of(messages[-1]), model)
+
+
+def _check_role(number: int, messages: list[Any], model: Model) -> None:
+    role = messages[number].get("role")
+    if role == "system" and Rule.SYSTEM_IN_MESSAGES in model.refuses:
+        raise bad_request(
+            'messages: Unexpected role "system". The Messages API accepts a top-level '
+            '`system` parameter, not "system" as an input message role.'
+        )
+    if role not in {"user", "assistant", "system"}:
+        raise bad_request(f"messages.{number}.role: Input should be 'user' or 'assistant'")
+    if role == "system" and (number == 0 or messages[number - 1].get("role") != "user"):
+        raise bad_request(f"messages.{number}: `system` must directly follow a `user` message")
+
+
+def _calls(number: int, blocks: list[Json], asked: set[str]) -> set[str]:
+    """The calls of an assistant's message; `asked` are all before it."""
+    if blocks and blocks[-1]["type"] in {"thinking", "redacted_thinking"}:
+        raise bad_request(
+            f"messages.{number}: The final block in an assistant message cannot be `thinking`."
+        )
+    calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    if len({*calls, *asked}) < len(calls) + len(asked):
+        raise bad_request(f"messages.{number}: `tool_use` ids must be unique")
+    asked.update(calls)
+    return set(calls)
+
+
+def _check_prefill(blocks: list[Json], model: Model) -> None:
+    if Rule.PREFILL in model.refuses:
         raise bad_request(
             "This model does not support assistant message prefill. The conversation must end "
             "with a user message."
         )
+    if any(block.get("text", "")[-1:].isspace() for block in blocks[-1:]):
+        raise bad_request("messages: final assistant content cannot end with trailing whitespace")
 
 
 def _check_block(where: str, block: Json, open_calls: set[str], provider: Provider) -> None:
     kind = block.get("type")
     if kind is None:
         raise bad_request(f"{where}.type: Field required")
-    if kind == "text" and not block.get("text"):
-        raise bad_request("messages: text content blocks must be non-empty")
+    parts = content_blocks(block.get("content")) if kind == "tool_result" else [block]
+    if isinstance(block.get("content"), list) or kind == "text":
+        check_texts("messages", parts)
     if kind == "tool_result" and block.get("tool_use_id") not in open_calls:
         raise bad_request(
             f"{where}: unexpected `tool_use_id` found in `tool_result` blocks: "
@@ -138,6 +172,25 @@ def _check_block(where: str, block: Json, open_calls: set[str], provider: Provid
         block.get("thinking", ""), provider
     ):
         raise bad_request(f"{where}: Invalid `signature` in `thinking` block")
+
+
+def check_texts(where: str, blocks: list[Json]) -> None:
+    for block in blocks:
+        if block.get("type") == "text" and not (block.get("text") or "").strip():
+            raise bad_request(f"{where}: text content blocks must be non-empty")
+
+
+def check_loop(messages: list[Any]) -> None:
+    """With a budget for thinking, every turn of a loop of tools begins with it."""
+    said = [message for message in messages if message.get("role") == "assistant"]
+    last: Json = said[-1] if said else {}
+    kinds = [block["type"] for block in blocks_of(last)]
+    if "tool_use" in kinds and kinds[0] not in {"thinking", "redacted_thinking"}:
+        raise bad_request(
+            f"messages.{messages.index(last)}.content.0.type: Expected `thinking` or "
+            f"`redacted_thinking`, but found `{kinds[0]}`. When `thinking` is enabled, a final "
+            "`assistant` message must start with a thinking block."
+        )
 
 
 def check_cache_marks(body: Json) -> None:

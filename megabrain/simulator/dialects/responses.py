@@ -1,11 +1,11 @@
 """Responses, the newer dialect of OpenAI."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from megabrain.simulator.dialects import chat
+from megabrain.simulator.dialects import responses_rules as rules
 from megabrain.simulator.dialects.sse import encode, event
 from megabrain.simulator.provider import Provider
 from megabrain.simulator.refusals import Case, Refused, bad_request
@@ -38,6 +38,8 @@ def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: 
     model = provider.model(body["model"])
     items = _items(body)
     _check_calls(items)
+    rules.check_items(items)
+    rules.check_tools(body.get("tools") or [])
     limit = body.get("max_output_tokens")
     if isinstance(limit, int) and limit < 16:
         raise bad_request(
@@ -79,13 +81,14 @@ def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: 
 
 
 def whole(turn: Turn, reply: Reply, usage: Usage, number: int, provider: Provider) -> Json:
-    return _finished(turn, reply, usage, number)
+    return _finished(turn, reply, provider.responses_usage(usage), number)
 
 
 def stream(
     turn: Turn, reply: Reply, usage: Usage, number: int, provider: Provider
 ) -> Iterator[bytes]:
-    for sequence, (kind, fields) in enumerate(_events(turn, reply, usage, number)):
+    told = provider.responses_usage(usage)
+    for sequence, (kind, fields) in enumerate(_events(turn, reply, told, number)):
         yield event({"type": f"response.{kind}", "sequence_number": sequence, **fields})
 
 
@@ -106,7 +109,7 @@ def error_event(body: Json, sequence: int) -> bytes:
     return event({"type": "response.failed", "sequence_number": sequence, "response": failed})
 
 
-def _events(turn: Turn, reply: Reply, usage: Usage, number: int) -> Iterator[tuple[str, Json]]:
+def _events(turn: Turn, reply: Reply, usage: Json, number: int) -> Iterator[tuple[str, Json]]:
     """The events of a stream, each as its kind and fields."""
     started = {**_response(turn, number), "status": "in_progress"}
     yield "created", {"response": started}
@@ -129,7 +132,9 @@ def _item_events(item: Json, place: Json, reply: Reply) -> tuple[Json, Iterator[
             begun = {**item, "summary": [], "encrypted_content": ""}
             return begun, _summary_events(item, place, reply)
         case "message":
-            return {**begun, "content": []}, _text_events(item, place, reply)
+            refused = reply.finish is Finish.REFUSED
+            fill = _refusal_events if refused else _text_events
+            return {**begun, "content": []}, fill(item, place, reply)
         case "function_call":
             details = _argument_events("function_call_arguments", item, "arguments", place)
             return {**begun, "arguments": ""}, details
@@ -160,6 +165,16 @@ def _text_events(item: Json, place: Json, reply: Reply) -> Iterator[tuple[str, J
     yield "content_part.done", {**at, "part": part}
 
 
+def _refusal_events(item: Json, place: Json, reply: Reply) -> Iterator[tuple[str, Json]]:
+    at = {**place, "content_index": 0}
+    part = item["content"][0]
+    yield "content_part.added", {**at, "part": {**part, "refusal": ""}}
+    for piece in reply.text:
+        yield "refusal.delta", {**at, "delta": piece}
+    yield "refusal.done", {**at, "refusal": part["refusal"]}
+    yield "content_part.done", {**at, "part": part}
+
+
 def _argument_events(kind: str, item: Json, field: str, place: Json) -> Iterator[tuple[str, Json]]:
     text = item[field]
     for start in range(0, len(text), 16):
@@ -167,20 +182,14 @@ def _argument_events(kind: str, item: Json, field: str, place: Json) -> Iterator
     yield f"{kind}.done", {**place, "name": item["name"], field: text}
 
 
-def _finished(turn: Turn, reply: Reply, usage: Usage, number: int) -> Json:
+def _finished(turn: Turn, reply: Reply, usage: Json, number: int) -> Json:
     cut = reply.finish is Finish.LENGTH
     return {
         **_response(turn, number),
         "status": "incomplete" if cut else "completed",
         "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
         "output": _output(turn, reply, number),
-        "usage": {
-            "input_tokens": usage.input,
-            "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": 0},
-            "output_tokens": usage.output,
-            "output_tokens_details": {"reasoning_tokens": usage.reasoning},
-            "total_tokens": usage.input + usage.output,
-        },
+        "usage": usage,
     }
 
 
@@ -225,17 +234,20 @@ def _output(turn: Turn, reply: Reply, number: int) -> list[Json]:
             "summary": [{"type": "summary_text", "text": text}] if shown else [],
         }
         if "reasoning.encrypted_content" in (turn.body.get("include") or []):
-            item["encrypted_content"] = base64.b64encode(b"simulated:" + text.encode()).decode()
+            item["encrypted_content"] = rules.encrypted(text)
         items.append(item)
     if reply.text:
-        part = {"type": "output_text", "text": "".join(reply.text), "annotations": []}
+        text = "".join(reply.text)
+        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        if reply.finish is Finish.REFUSED:
+            part = {"type": "refusal", "refusal": text}
         items.append(
             {
                 "id": f"msg_{number:032x}",
                 "type": "message",
                 "role": "assistant",
                 "status": "completed",
-                "content": [{**part, "logprobs": []}],
+                "content": [part],
             }
         )
     items += [_call(call, number, index) for index, call in enumerate(reply.calls)]

@@ -1,12 +1,14 @@
-"""DeepSeek: Chat Completions that think unless told otherwise, and Messages beside them."""
+"""DeepSeek: Chat Completions that think unless told otherwise, fill-in-the-middle, Messages."""
 
 from collections.abc import Mapping
 
-from megabrain.simulator.provider import Provider, Wording
+from megabrain.simulator.provider import OPENROUTERS, Provider, Wording
 from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import Json, Model, Operation, Usage
 
 _INVALID = "invalid_request_error"
+_LONGEST_FIM = 4096
+_SWITCH = ({"type": "enabled"}, {"type": "disabled"})
 _MESSAGES = {Operation.MESSAGES, Operation.COUNT_TOKENS}
 
 
@@ -17,6 +19,7 @@ class DeepSeek(Provider):
     routes = {
         ("POST", "/chat/completions"): Operation.CHAT,
         ("POST", "/v1/chat/completions"): Operation.CHAT,
+        ("POST", "/beta/completions"): Operation.FIM,
         ("POST", "/anthropic/v1/messages"): Operation.MESSAGES,
         ("GET", "/models"): Operation.MODELS,
         ("GET", "/v1/models"): Operation.MODELS,
@@ -25,14 +28,17 @@ class DeepSeek(Provider):
     sample_key = "sk-simok0123456789abcdef0123456789"
     key_prefixes = ("sk-",)
     keep_alive = b": keep-alive\n\n"
+    fim_is_text = True
+    refused_fields = OPENROUTERS | {"n", "seed"}
     models = (
         Model(
             "deepseek-flash",
             1_048_576,
             393_216,
             aliases=("deepseek-chat", "deepseek-reasoner", "deepseek-v4-flash"),
+            fim=True,
         ),
-        Model("deepseek-v4-pro", 1_048_576, 393_216, vision=False),
+        Model("deepseek-v4-pro", 1_048_576, 393_216, vision=False, fim=True),
     )
     wordings = {
         Case.NO_KEY: Wording(
@@ -94,8 +100,17 @@ class DeepSeek(Provider):
         return super().key(operation, headers)
 
     def check(self, operation: Operation, body: Json, model: Model) -> None:
+        if operation is Operation.FIM:
+            _check_fim(body)
         if operation is not Operation.CHAT:
             return
+        if any(message["role"] == "developer" for message in body["messages"]):
+            raise bad_request("messages[0].role: unknown variant `developer`")
+        if body.get("thinking", {"type": "enabled"}) not in _SWITCH:
+            raise bad_request("thinking.type must be enabled or disabled")
+        efforts = ("high", "max") if model.id.endswith("-pro") else ("low", "high", "max")
+        if body.get("reasoning_effort", "high") not in efforts:
+            raise bad_request(f"reasoning_effort must be one of {', '.join(efforts)}")
         if (body.get("response_format") or {}).get("type") == "json_schema":
             raise bad_request("This response_format type is unavailable now")
         if self.thinks(operation, body, model):
@@ -144,6 +159,14 @@ class DeepSeek(Provider):
 
     def headers(self, number: int) -> Mapping[str, str]:
         return {"x-ds-trace-id": f"{number:032x}", "server": "CloudFront"}
+
+
+def _check_fim(body: Json) -> None:
+    limit = body.get("max_tokens")
+    if isinstance(limit, int) and limit > _LONGEST_FIM:
+        raise bad_request(f"max_tokens must be at most {_LONGEST_FIM}")
+    if unknown := OPENROUTERS.intersection(body) | {"thinking", "reasoning_effort"} & body.keys():
+        raise bad_request(f"{min(unknown)} is not supported by this endpoint")
 
 
 PROVIDER = DeepSeek()

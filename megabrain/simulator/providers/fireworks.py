@@ -1,6 +1,6 @@
 """Fireworks: Chat Completions for open models under ids of its own."""
 
-from megabrain.simulator.provider import Provider, Wording
+from megabrain.simulator.provider import OPENROUTERS, Provider, Wording
 from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import Json, Model, Operation, Usage
 
@@ -13,11 +13,14 @@ class Fireworks(Provider):
     path = "/fireworks/inference/v1"
     routes = {
         ("POST", "/inference/v1/chat/completions"): Operation.CHAT,
+        ("POST", "/inference/v1/completions"): Operation.COMPLETIONS,
         ("GET", "/inference/v1/models"): Operation.MODELS,
     }
     sample_key = "fw_simok0123456789ABCDEFGHIJ"
     key_prefixes = ("fw_",)
     usage_unasked = True
+    fim_is_text = True
+    refused_fields = OPENROUTERS - {"min_p", "repetition_penalty", "top_k"}
     models = (
         Model(_FOLDER + "kimi-k3", 1_048_576, 131_072),
         Model(_FOLDER + "kimi-k2p7-code", 262_000, 262_000),
@@ -71,6 +74,11 @@ class Fireworks(Provider):
     def check(self, operation: Operation, body: Json, model: Model) -> None:
         if body.get("reasoning_effort") and body.get("thinking"):
             raise bad_request("reasoning_effort and thinking cannot be used together")
+        if body.get("reasoning_effort", "none") not in {"none", "low", "medium", "high"}:
+            raise bad_request("reasoning_effort must be none, low, medium or high")
+        off = (body.get("thinking") or {}).get("type") == "disabled"
+        if model.id.endswith("/glm-5p3") and (off or body.get("reasoning_effort") == "none"):
+            raise bad_request("thinking cannot be disabled for this model")
 
     def error_body(self, operation: Operation, wording: Wording, refused: Refused) -> Json:
         return {

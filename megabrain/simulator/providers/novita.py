@@ -1,7 +1,7 @@
 """Novita: Chat Completions for open models, a public list of models, and flat errors."""
 
-from megabrain.simulator.provider import Provider, Wording
-from megabrain.simulator.refusals import Case, Refused
+from megabrain.simulator.provider import OPENROUTERS, Provider, Wording
+from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import Json, Model, Operation
 
 
@@ -11,6 +11,7 @@ class Novita(Provider):
     path = "/novita/openai/v1"
     routes = {
         ("POST", "/openai/v1/chat/completions"): Operation.CHAT,
+        ("POST", "/openai/v1/completions"): Operation.COMPLETIONS,
         ("POST", "/v3/openai/chat/completions"): Operation.CHAT,
         ("GET", "/openai/v1/models"): Operation.MODELS,
         ("GET", "/openapi/v1/billing/balance/detail"): Operation.BALANCE,
@@ -18,6 +19,8 @@ class Novita(Provider):
     sample_key = "sk_sim-ok-0123456789abcdefghij"
     key_prefixes = ("sk_",)
     list_is_public = True
+    fim_is_text = True
+    refused_fields = (OPENROUTERS | {"thinking"}) - {"min_p", "repetition_penalty", "top_k"}
     models = (
         Model("moonshotai/kimi-k3.1-pro", 1_048_576, 1_048_576),
         Model("moonshotai/kimi-k3", 1_048_576, 1_048_576),
@@ -54,6 +57,13 @@ class Novita(Provider):
         Case.TOO_LARGE: Wording(413, "", "REQUEST_TOO_LARGE", "request body too large"),
         Case.NO_SUCH_PATH: Wording(404, "", "NOT_FOUND", "page not found"),
     }
+
+    def check(self, operation: Operation, body: Json, model: Model) -> None:
+        if body.get("reasoning_effort", "low") not in {"low", "medium", "high"}:
+            raise bad_request("invalid reasoning_effort")
+
+    def thinks(self, operation: Operation, body: Json, model: Model) -> bool:
+        return model.reasoning and body.get("enable_thinking") is not False
 
     def error_body(self, operation: Operation, wording: Wording, refused: Refused) -> Json:
         return {

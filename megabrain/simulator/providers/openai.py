@@ -3,13 +3,25 @@
 from collections.abc import Mapping
 
 from megabrain.simulator.provider import Provider, Wording
-from megabrain.simulator.refusals import Case
-from megabrain.simulator.turn import Model, Operation, Rule
+from megabrain.simulator.refusals import Case, Refused, bad_request
+from megabrain.simulator.turn import Json, Model, Operation, Rule
 
 _REASONING = frozenset({Rule.MAX_TOKENS})
-_GPT_6 = _REASONING | {Rule.SAMPLING}
+_GPT_6 = _REASONING | {Rule.SAMPLING, Rule.TOOLS_WITH_EFFORT_ON_CHAT}
 _GPT_5 = _REASONING | {Rule.SAMPLING_UNLESS_NO_EFFORT, Rule.TOOLS_WITH_EFFORT_ON_CHAT}
 _INVALID = "invalid_request_error"
+
+#: What a model accepts as its effort, by the beginning of its id; the first that fits.
+_EFFORTS = (
+    ("gpt-6-astra", "low medium high xhigh max"),
+    ("gpt-6.1-sol", "low medium high xhigh max"),
+    ("gpt-6", "none low medium high xhigh max"),
+    ("gpt-5.6", "none low medium high xhigh max"),
+    ("gpt-5.3-codex", "low medium high xhigh"),
+    ("gpt-5.", "none low medium high xhigh"),
+    ("gpt-5", "minimal low medium high"),
+)
+_OF_MESSAGES = ("cache_control", "reasoning", "reasoning_content", "reasoning_details")
 
 
 class OpenAI(Provider):
@@ -19,6 +31,7 @@ class OpenAI(Provider):
     routes = {
         ("POST", "/v1/chat/completions"): Operation.CHAT,
         ("POST", "/v1/responses"): Operation.RESPONSES,
+        ("POST", "/v1/embeddings"): Operation.EMBEDDINGS,
         ("GET", "/v1/models"): Operation.MODELS,
     }
     sample_key = "sk-proj-sim-ok-0123456789abcdefghij"
@@ -42,6 +55,8 @@ class OpenAI(Provider):
         Model("gpt-4.1", 1_047_576, 32_768, reasoning=False),
         Model("gpt-4.1-nano", 1_047_576, 32_768, reasoning=False),
         Model("gpt-4o-mini", 128_000, 16_384, reasoning=False),
+        Model("text-embedding-3-small", 8192, 1, only=Operation.EMBEDDINGS),
+        Model("text-embedding-3-large", 8192, 1, only=Operation.EMBEDDINGS),
     )
     wordings = {
         Case.NO_KEY: Wording(
@@ -107,6 +122,24 @@ class OpenAI(Provider):
     def issued(self, key: str) -> bool:
         return super().issued(key) and not key.startswith(("sk-ant-", "sk-admin-"))
 
+    def check(self, operation: Operation, body: Json, model: Model) -> None:
+        if operation is Operation.RESPONSES:
+            effort = (body.get("reasoning") or {}).get("effort")
+            _check_effort(model, effort, "reasoning.effort")
+            if not model.reasoning and "reasoning.encrypted_content" in (body.get("include") or ()):
+                raise bad_request("Encrypted content is not supported with this model.")
+        elif operation is Operation.CHAT:
+            effort = body.get("reasoning_effort")
+            _check_effort(model, effort, "reasoning_effort")
+            _check_messages(body["messages"])
+            if model.reasoning:
+                for name in ("frequency_penalty", "logit_bias", "presence_penalty", "stop"):
+                    if body.get(name) is not None:
+                        raise _unsupported(name)
+                free = effort == "none" and Rule.SAMPLING_UNLESS_NO_EFFORT in model.refuses
+                if body.get("logprobs") and not free:
+                    raise _unsupported("logprobs")
+
     def headers(self, number: int) -> Mapping[str, str]:
         return {
             **super().headers(number),
@@ -121,6 +154,38 @@ class OpenAI(Provider):
             "cf-ray": f"{number:016x}-SIM",
             "server": "cloudflare",
         }
+
+
+def _check_effort(model: Model, effort: object, name: str) -> None:
+    if effort is None:
+        return
+    if not model.reasoning:
+        raise _unsupported(name)
+    accepted = next(words for start, words in _EFFORTS if model.id.startswith(start)).split()
+    if effort not in accepted:
+        raise bad_request(
+            f"Unsupported value: '{name}' does not support '{effort}' with this model. Supported "
+            f"values are: {', '.join(accepted)}.",
+            param=name,
+            code="unsupported_value",
+        )
+
+
+def _check_messages(messages: list[Json]) -> None:
+    for number, message in enumerate(messages):
+        parts = message.get("content")
+        for holder in (message, *(parts if isinstance(parts, list) else ())):
+            if unknown := [name for name in _OF_MESSAGES if name in holder]:
+                name = f"messages[{number}].{unknown[0]}"
+                raise bad_request(f"Unknown parameter: '{name}'.", param=name)
+
+
+def _unsupported(name: str) -> Refused:
+    return bad_request(
+        f"Unsupported parameter: '{name}' is not supported with this model.",
+        param=name,
+        code="unsupported_parameter",
+    )
 
 
 PROVIDER = OpenAI()
