@@ -5,13 +5,14 @@ import contextlib
 import re
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from types import FrameType
 
 import structlog
 from django.conf import settings
 
-from byok.providers.base import Endpoint
+from byok.providers.endpoints import SERVED
 from megabrain.gateway import views
 from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.errors import Code, Problem
@@ -30,7 +31,7 @@ BEFORE_THE_END = 2.0
 
 log = structlog.get_logger(__name__)
 
-_ENDPOINTS = {f"/v1/{endpoint}": endpoint for endpoint in Endpoint}
+_ENDPOINTS = {f"/v1/{endpoint}": endpoint for endpoint in SERVED}
 _V1_TWICE = re.compile(r"^(?:/v1)+(?=/v1(?:/|$))")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -59,6 +60,7 @@ class Gateway:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self.draining = False
+        self.cooling.clear()
         self.snapshot = Snapshot(loop)
         self.limits = Limits(settings.REDIS_URL)
         self.settlement = Settlement()
@@ -162,12 +164,14 @@ class Gateway:
             await views.hello(request)
             return
         rest = path.removeprefix("/v1/")
-        if not (rest == "models" or rest.startswith(("models/", "requests/"))):
+        if not (rest in {"models", "route"} or rest.startswith(("models/", "requests/"))):
             await views.refuse(request, _nothing_here(path), spoken)
         elif request.method not in {"GET", "HEAD"}:
             await views.refuse(request, _not_by(request, "GET"), spoken)
         elif rest == "models":
             await views.models(self, request)
+        elif rest == "route":
+            await views.explain(self, request)
         elif rest.startswith("models/"):
             await views.model(self, request, rest.removeprefix("models/"))
         else:
@@ -200,6 +204,12 @@ async def _refuse_websocket(scope: Message, receive: Receive, send: Send) -> Non
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1003})
         return
-    headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
+    id_ = str(uuid.uuid4()).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"x-should-retry", b"false"),
+        (b"x-request-id", id_),
+        (b"request-id", id_),
+    ]
     await send({"type": "websocket.http.response.start", "status": 426, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"{}"})

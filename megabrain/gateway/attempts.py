@@ -10,6 +10,7 @@ from byok.vault import Secret
 from megabrain.gateway.errors import Code, Problem, Words
 from megabrain.gateway.keyholder import Keyholder
 from megabrain.gateway.masking import presentable
+from megabrain.gateway.overlong import in_anthropics_words
 from megabrain.gateway.routing import Candidate
 
 UNSEALABLE = "unsealable"
@@ -18,6 +19,7 @@ TIMED_OUT = "timed_out"
 #: Statuses of a refused request that callers are told as they are.
 _REFUSED = {400, 413, 422}
 _WORD = 64
+_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class Failed:
     again: bool = False
     #: The request is at fault: no other key would do better.
     refusal: Problem | None = None
+    #: But for this: the provider did not sign the reasoning in it.
+    reasoning_refused: bool = False
+    #: Or this: its dialect has no word for something that was asked. It has not been called.
+    inexpressible: bool = False
 
 
 _WHY = {
@@ -72,13 +78,17 @@ def classified(
     endpoint: Endpoint,
     secret: Secret,
     asked: bytes,
+    context: int | None = None,
 ) -> Failed:
-    """What the provider's error means. `asked` is the request, of which it may quote."""
+    """What the provider's error means. `asked` is the request, of which it may quote, and
+    `context` the model's."""
     outcome = failure.outcome if failure.outcome is not Outcome.OK else Outcome.UNAVAILABLE
     refusal = None
     if outcome is Outcome.BAD_REQUEST:
         sent = f"{candidate.offer.upstream_id} {asked.decode('utf-8', 'replace')}"
-        refusal = _refused(candidate, failure, status, body, endpoint, secret, sent)
+        refusal = _refused(candidate, failure, status, body, secret, sent)
+        if refusal.code is Code.CONTEXT_LENGTH_EXCEEDED and endpoint is Endpoint.MESSAGES:
+            refusal.message = in_anthropics_words(refusal.message, len(asked), context)
     return Failed(
         candidate,
         outcome,
@@ -87,17 +97,12 @@ def classified(
         failure.retry_after,
         again=outcome in (Outcome.OVERLOADED, Outcome.UNAVAILABLE),
         refusal=refusal,
+        reasoning_refused=failure.reasoning_refused,
     )
 
 
 def _refused(
-    candidate: Candidate,
-    failure: Failure,
-    status: int,
-    body: bytes,
-    endpoint: Endpoint,
-    secret: Secret,
-    sent: str,
+    candidate: Candidate, failure: Failure, status: int, body: bytes, secret: Secret, sent: str
 ) -> Problem:
     """The provider's refusal of the request, in its own words, since agents go by them."""
     known = status in _REFUSED or status == 200
@@ -106,10 +111,7 @@ def _refused(
         message = f"{candidate.provider.name} refused the request and did not say why."
     code, shown = Code.INVALID_REQUEST, status if status in _REFUSED else 400
     if failure.context_too_long and status != 413:
-        code = Code.CONTEXT_LENGTH_EXCEEDED
-        if endpoint is Endpoint.MESSAGES and "prompt is too long" not in message.lower():
-            # Claude Code compacts the conversation when it reads this, and at nothing else.
-            message = f"prompt is too long: {message}"
+        code, shown = Code.CONTEXT_LENGTH_EXCEEDED, 400
     elif status == 413:
         code = Code.REQUEST_TOO_LARGE
     words = _words(body, secret, sent) if known and code is Code.INVALID_REQUEST else None
@@ -136,6 +138,20 @@ def _words(body: bytes, secret: Secret, sent: str) -> Words:
     return Words(word("type"), word("code"), word("param") or None)
 
 
+def refused(candidate: Candidate, message: str, field: str | None) -> Failed:
+    """The request cannot be said in the dialect of this provider."""
+    if field and field not in message:
+        # Messages callers read nothing but the sentence.
+        message = f"{field}: {message}"
+    if len(message) > _MESSAGE:
+        # It may repeat a name that the caller chose.
+        message = message[: _MESSAGE - 1] + "…"
+    problem = Problem(Code.UNSUPPORTED_PARAMETER, message, param=field)
+    return Failed(
+        candidate, Outcome.BAD_REQUEST, "cannot be asked this", refusal=problem, inexpressible=True
+    )
+
+
 def unavailable(candidate: Candidate, why: str, *, again: bool = False) -> Failed:
     """The provider gave no usable answer."""
     return Failed(candidate, Outcome.UNAVAILABLE, why, again=again)
@@ -149,7 +165,7 @@ def broken(candidate: Candidate, why: str) -> Problem:
 
 def all_failed(failures: Iterable[Failed], model: str, holder: Keyholder) -> Problem:
     """The one error for a call that every key failed. The balance is not charged for it."""
-    failures = list(failures)
+    failures = [failed for failed in failures if not failed.refusal]
     worst = min(failures, key=lambda failed: _RANK.index(failed.outcome))
     code = _CODES[worst.outcome]
     waits = [

@@ -53,6 +53,8 @@ class Call:
     model: Model | None = None
     streamed: bool = False
     attempts: list[Attempt] = field(default_factory=list)
+    #: Fields of the request that only tune and that the last provider's dialect has no word for.
+    dropped: tuple[str, ...] = ()
     served_by: Candidate | None = None
     sent_at: float | None = None
     first_byte_at: float | None = None
@@ -93,7 +95,19 @@ class Call:
             last = self.attempts[-1].candidate
             found.append((b"x-megabrain-provider", last.key.provider.encode()))
             found.append((b"x-megabrain-key", last.key.shown.encode()))
+        if self.dropped:
+            found.append((b"x-megabrain-dropped", ", ".join(self.dropped).encode()))
+        if len(self.attempts) > 1:
+            found.append((b"x-megabrain-tried", self._tried().encode()))
         return found
+
+    def _tried(self) -> str:
+        """The attempts in their order; the one that is answering has no outcome yet."""
+        return ", ".join(
+            f"{attempt.candidate.key.provider}/{attempt.candidate.key.shown}"
+            + (f"={attempt.outcome}" if attempt.outcome else "")
+            for attempt in self.attempts
+        )
 
     def failed(self, problem: Problem, status: int) -> None:
         """Write down the error that the caller is told."""

@@ -8,6 +8,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from byok.models.keys import COOLING
+from byok.providers import PROVIDERS
+from byok.routing import Held
 
 #: However long a provider asks to wait, a key is not passed over for longer.
 COOLING_SECONDS = COOLING.total_seconds()
@@ -16,9 +18,13 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 8.0
 LACKING_SECONDS = 300.0
 MAX_ENTRIES = 20_000
+#: So many failures in a row, with whichever keys, and a provider is taken to be out of order until
+#: it answers again or has been left alone for a while.
+BREAKS_AFTER = 10
+BROKEN_SECONDS = 30.0
 
-K = TypeVar("K", UUID, tuple[UUID, str])
-V = TypeVar("V", int, float)
+K = TypeVar("K", UUID, tuple[UUID, str], tuple[str, str])
+V = TypeVar("V", int, float, tuple[int, float])
 
 
 class Cooling:
@@ -28,11 +34,23 @@ class Cooling:
         self._until: dict[UUID, float] = {}
         self._failures: dict[UUID, int] = {}
         self._lacking: dict[tuple[UUID, str], float] = {}
+        #: By provider and host: failures in a row, and when the last one was.
+        self._breakers: dict[tuple[str, str], tuple[int, float]] = {}
+
+    def clear(self) -> None:
+        """Know nothing of anybody, as at the start."""
+        for memory in (self._until, self._failures, self._lacking, self._breakers):
+            memory.clear()
 
     def cools(self, key: UUID) -> bool | None:
         """Whether the key is to pause, or None where this process knows nothing of it."""
         until = self._until.get(key)
         return None if until is None else monotonic() < until
+
+    def out_of_order(self, key: Held) -> bool:
+        """Whether the provider that takes this key has been failing everybody."""
+        times, last = self._breakers.get(_place(key), (0, 0.0)) if self._breakers else (0, 0.0)
+        return times >= BREAKS_AFTER and monotonic() - last < BROKEN_SECONDS
 
     def lacks(self, key: UUID, model: str) -> bool:
         until = self._lacking.get((key, model)) if self._lacking else None
@@ -44,23 +62,37 @@ class Cooling:
         self._until[key] = monotonic() + seconds
         _bound(self._until)
 
-    def failed(self, key: UUID) -> None:
-        """The provider was out of order when called with this key."""
-        times = self._failures[key] = self._failures.get(key, 0) + 1
-        self._until[key] = monotonic() + min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE)
+    def failed(self, key: Held, *, broken: bool = True) -> None:
+        """The provider was out of order when called with this key; `broken` says that it did not
+        merely take long, which may be the fault of what was asked."""
+        times = self._failures[key.id] = self._failures.get(key.id, 0) + 1
+        self._until[key.id] = monotonic() + min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE)
         _bound(self._until)
         _bound(self._failures)
+        if not broken:
+            return
+        place = _place(key)
+        self._breakers[place] = (self._breakers.get(place, (0, 0.0))[0] + 1, monotonic())
+        _bound(self._breakers)
 
     def lacking(self, key: UUID, model: str) -> None:
         """The provider does not serve this model to this key."""
         self._lacking[key, model] = monotonic() + LACKING_SECONDS
         _bound(self._lacking)
 
-    def worked(self, key: UUID) -> None:
+    def worked(self, key: Held) -> None:
+        if self._breakers:
+            self._breakers.pop(_place(key), None)
         if self._failures:
-            self._failures.pop(key, None)
-        if key in self._until:
-            self._until[key] = 0.0
+            self._failures.pop(key.id, None)
+        if key.id in self._until:
+            self._until[key.id] = 0.0
+
+
+def _place(key: Held) -> tuple[str, str]:
+    """What is out of order together: a provider's host. Of custom endpoints each is its own."""
+    custom = PROVIDERS[key.provider].kind == "endpoint"
+    return key.provider, str(key.id) if custom else key.host
 
 
 def _bound(memory: dict[K, V]) -> None:

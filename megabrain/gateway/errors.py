@@ -30,6 +30,7 @@ class Code(StrEnum):
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     INVALID_REQUEST = "invalid_request"
+    UNSUPPORTED_PARAMETER = "unsupported_parameter"
     REQUEST_TOO_LARGE = "request_too_large"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
     NOT_FOUND = "not_found"
@@ -68,6 +69,7 @@ MANNERS: Mapping[Code, Manner] = {
     Code.RATE_LIMIT_EXCEEDED: _same(429, retry=True),
     Code.CONTEXT_LENGTH_EXCEEDED: _same(400),
     Code.INVALID_REQUEST: _same(400),
+    Code.UNSUPPORTED_PARAMETER: _same(400),
     Code.REQUEST_TOO_LARGE: Manner(413, 400, 413),
     Code.UNSUPPORTED_ENCODING: Manner(415, 400, 415),
     Code.NOT_FOUND: _same(404),

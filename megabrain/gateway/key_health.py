@@ -34,7 +34,7 @@ class KeyHealth:
         self._waiting: dict[UUID, Sighting] = {}
 
     def worked(self, key: Key) -> None:
-        self.cooling.worked(key.id)
+        self.cooling.worked(key)
         if key.health != Health.WORKS or key.id in self._told:
             self._see(key, Health.WORKS, "", "")
 
@@ -54,7 +54,7 @@ class KeyHealth:
             case Outcome.MODEL_MISSING:
                 self.cooling.lacking(key.id, name)
             case Outcome.OVERLOADED | Outcome.UNAVAILABLE | attempts.TIMED_OUT:
-                self.cooling.failed(key.id)
+                self.cooling.failed(key, broken=failed.outcome != attempts.TIMED_OUT)
             case attempts.UNSEALABLE:
                 self._see(key, Health.FAILING, UNREADABLE, name)
 

@@ -8,12 +8,14 @@ import base64
 import re
 from urllib.parse import quote
 
-from byok.providers.credentials import KNOWN_PREFIXES
+from byok.providers.credentials import KNOWN_PREFIXES, secret_parts
 from byok.vault import Secret
 
 LONGEST = 4096
 #: What is looked at: a key cut in two by the first bound must not slip through the second.
 _READ = 4 * LONGEST
+#: How many characters of the caller's request are searched for what an error quotes of it.
+_SEARCHED = 64 * 1024 * 1024
 _SLICE = 8
 MASK = "***"
 
@@ -39,18 +41,28 @@ def presentable(text: str, secret: Secret | None, sent: str = "") -> str:
     may look like keys, and agents find their mistake by them. The secret is masked all the same.
     """
     forms = _forms(secret) if secret is not None else set()
-    text = _masked(_CONTROL.sub(" ", text[:_READ]), forms, sent)
+    known: dict[str, bool] = {}
+    text = _masked(_CONTROL.sub(" ", text[:_READ]), forms, sent, known)
     # Once more: a tag in the middle of a key would have hidden it.
-    text = _masked(_TAG.sub("", text), forms, sent)
+    text = _masked(_TAG.sub("", text), forms, sent, known)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _masked(text: str, forms: set[str], sent: str) -> str:
+def _is_in(word: str, sent: str, known: dict[str, bool]) -> bool:
+    """Whether the caller sent it. In a large request only so many words are looked for, and the
+    others are masked: a provider could name any number of them."""
+    if word not in known:
+        affordable = len(known) * len(sent) <= _SEARCHED
+        known[word] = affordable and word in sent
+    return known[word]
+
+
+def _masked(text: str, forms: set[str], sent: str, known: dict[str, bool]) -> str:
     """The text without what is key-shaped or random, and without any of these slices."""
     # All of it is found before any is masked: half a key may no longer look like one.
     found = [*_KEY_SHAPED.finditer(text)]
     found += [match for match in _RANDOM.finditer(text) if not _harmless(match[0])]
-    spans = [match.span() for match in found if match[0] not in sent]
+    spans = [match.span() for match in found if not _is_in(match[0], sent, known)]
     if forms:
         starts = range(len(text) - _SLICE + 1)
         spans += [(at, at + _SLICE) for at in starts if text[at : at + _SLICE] in forms]
@@ -69,8 +81,17 @@ def _harmless(found: str) -> bool:
 
 
 def _forms(secret: Secret) -> set[str]:
-    """Every eight characters of the secret as such, reversed, in hex, URL encoding and base64."""
-    plain = secret.reveal()
+    """Every eight characters of what is secret in it, as such, reversed, in hex, URL encoding and
+    base64."""
+    return {
+        text[start : start + _SLICE]
+        for part in secret_parts(secret.reveal())
+        for text in _spellings(part)
+        for start in range(len(text) - _SLICE + 1)
+    }
+
+
+def _spellings(plain: str) -> list[str]:
     raw = plain.encode()
     texts = [plain, plain[::-1], raw.hex(), raw.hex().upper(), quote(plain, safe="")]
     texts.append("".join(f"%{byte:02X}" for byte in raw))
@@ -78,6 +99,4 @@ def _forms(secret: Secret) -> set[str]:
         # The ends of base64 depend on what stands beside the secret.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             texts += [encode(bytes(shift) + raw).decode()[(0, 2, 3)[shift] :]]
-    return {
-        text[start : start + _SLICE] for text in texts for start in range(len(text) - _SLICE + 1)
-    }
+    return texts

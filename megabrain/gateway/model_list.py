@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from billing.prices import price_in_force
+from byok.providers.endpoints import SERVED
 from megabrain.gateway.callers import Caller
+from megabrain.gateway.routing import reachable
 from megabrain.gateway.snapshot import Catalogue, Key, Model
 
 MAX_LISTS = 256
@@ -65,7 +67,7 @@ def _listing(catalogue: Catalogue, own: frozenset[str], caller: Caller) -> Listi
 def _entry(model: Model, own: frozenset[str], now: datetime) -> Json:
     """Everything that some reader wants to know of a model, in one object."""
     served = [offer for offer in model.offers if offer.provider in own]
-    endpoints = sorted({str(each) for offer in model.offers for each in offer.endpoints})
+    endpoints = sorted(str(endpoint) for endpoint in SERVED if reachable(model, endpoint))
     sees = ["text", "image"] if "vision" in model.capabilities else ["text"]
     created = datetime.fromtimestamp(model.created, UTC)
     return {

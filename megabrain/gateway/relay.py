@@ -7,10 +7,9 @@ it used.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic, perf_counter
-from uuid import UUID
+from typing import TypeVar
 
 import structlog
 from django.conf import settings
@@ -24,12 +23,17 @@ from megabrain.gateway.attempts import (
     all_failed,
     broken,
     classified,
+    refused,
     unavailable,
 )
 from megabrain.gateway.call import CLIENT_CLOSED, Attempt, Call
 from megabrain.gateway.dialects import Dialect
-from megabrain.gateway.dialects.base import Ask, Events
+from megabrain.gateway.dialects.base import Ask, Events, Unreadable
+from megabrain.gateway.dialects.translation import Inexpressible
 from megabrain.gateway.errors import Code, Problem, internal_error
+from megabrain.gateway.eventstream import FrameSplitter
+from megabrain.gateway.exchange import Exchange, exchange
+from megabrain.gateway.failover import Failover
 from megabrain.gateway.key_health import KeyHealth
 from megabrain.gateway.keyholder import keyholder
 from megabrain.gateway.metering import BYTES_PER_TOKEN, estimate
@@ -41,12 +45,14 @@ from megabrain.gateway.watch import STOPPING, Interrupted, Watch
 
 log = structlog.get_logger(__name__)
 
+_Made = TypeVar("_Made")
 MAX_ANSWER = 32 * 1024 * 1024
 #: Enough to classify an error and to quote it; the rest is not waited for.
 MAX_ERROR = 64 * 1024
+#: A larger body or answer is written in a thread, so that others have their turn.
+INLINE = 256 * 1024
 #: The server takes a piece whatever its size, and waits for its reader only between two.
 IN_ONE_PIECE = 64 * 1024
-MAX_ATTEMPTS = 8
 #: An answer in one piece begins when all of it has been written, and that may take so many times
 #: as long as the first event of a stream: ten minutes by default, which is what SDKs wait for.
 WHOLE_TAKES = 5
@@ -85,29 +91,26 @@ class Relay:
         self._silences = 0
 
     async def run(self, route: Route, watch: Watch) -> None:
-        failures: list[Failed] = []
+        plan = Failover(route.candidates, self._health.cooling.out_of_order)
         try:
-            waiting, twice = deque(route.candidates), set[UUID]()
-            while waiting and len(failures) < MAX_ATTEMPTS:
-                candidate = waiting.popleft()
+            while (candidate := plan.next()) is not None:
                 # An attempt may take minutes, and meanwhile a key may have been switched off.
-                current = await self._still(candidate) if failures else candidate
+                current = await self._still(candidate) if plan.failures else candidate
                 if current is None:
                     continue
-                failed = await self._attempt(current, watch)
+                stripped = plan.strips_reasoning(current)
+                failed = await self._attempt(current, watch, stripped=stripped)
                 if failed is None:
                     return
-                failures.append(failed)
-                if failed.refusal is not None:
-                    await self._refuse(failed.refusal, watch)
+                refusal = plan.failed(candidate, failed)
+                if refusal is not None:
+                    await self._refuse(refusal, watch)
                     return
                 if self._reply.gone:
                     self._call.outcome = CLIENT_CLOSED
                     return
-                if failed.again and candidate.key.id not in twice:
-                    twice.add(candidate.key.id)
-                    waiting.appendleft(candidate)
-            await self._refuse(self._all_failed(failures, route.model.id), watch)
+            last = plan.refusal or self._all_failed(plan.failures, route.model.id)
+            await self._refuse(last, watch)
         except Interrupted as interrupted:
             await self._cut_off(interrupted, watch)
         except asyncio.CancelledError:
@@ -130,24 +133,33 @@ class Relay:
 
     # One attempt -----------------------------------------------------------------------------
 
-    async def _attempt(self, candidate: Candidate, watch: Watch) -> Failed | None:
+    async def _attempt(
+        self, candidate: Candidate, watch: Watch, *, stripped: bool
+    ) -> Failed | None:
         """Serve the call with this key, or say why not."""
+        try:
+            exchanged, body = await self._written(candidate, stripped=stripped)
+        except (Unreadable, Inexpressible) as error:
+            return refused(candidate, str(error), error.field)
         attempt = Attempt(candidate)
         self._call.attempts.append(attempt)
         try:
             secret = await candidate.key.sealed.aunseal()
             request = candidate.provider.request(
                 secret,
-                self._call.endpoint,
-                self._dialect.write(self._ask, candidate.offer.upstream_id, candidate.provider),
+                candidate.endpoint,
+                body,
                 self._call.headers,
+                model=candidate.offer.upstream_id,
+                stream=self._ask.stream,
+                host=candidate.key.host,
             )
         except (Unsealable, UnusableSecret):
             failed = Failed(candidate, UNSEALABLE, "has a stored key that cannot be opened")
         else:
             seconds = settings.MEGABRAIN_FIRST_BYTE_SECONDS
             deadline = monotonic() + (seconds if self._ask.stream else seconds * WHOLE_TAKES)
-            found = await self._ask_provider(attempt, request, secret, watch, deadline)
+            found = await self._ask_provider(attempt, exchanged, request, secret, watch, deadline)
             if found is None:
                 return None
             failed = found
@@ -155,9 +167,19 @@ class Relay:
         self._health.failed(failed, self._call.model)
         return failed
 
+    async def _written(self, candidate: Candidate, *, stripped: bool) -> tuple[Exchange, bytes]:
+        """An exchange and the body that it begins with. Raises Unreadable and Inexpressible."""
+
+        def write() -> tuple[Exchange, bytes]:
+            made = exchange(self._call, self._ask, self._dialect, candidate, stripped=stripped)
+            return made, made.body()
+
+        return await _in_turns(write, len(self._ask.body))
+
     async def _ask_provider(
         self,
         attempt: Attempt,
+        exchanged: Exchange,
         request: UpstreamRequest,
         secret: Secret,
         watch: Watch,
@@ -173,15 +195,15 @@ class Relay:
                 body = await self._read_up_to(MAX_ERROR, answer, watch, deadline)
                 return self._classified(candidate, answer, answer.status, body, secret)
             if self._ask.stream:
-                return await self._stream(attempt, answer, secret, watch, deadline)
-            return await self._whole(attempt, answer, secret, watch)
+                return await self._stream(attempt, exchanged, answer, secret, watch, deadline)
+            return await self._whole(attempt, exchanged, answer, secret, watch)
         except Unreachable as error:
             # What fails at once was a connection that could not be made, or a kept one that turned
             # out to be closed: nothing has been begun there. Anything later may have cost money.
             at_once = perf_counter() - attempt.began < AT_ONCE_SECONDS
             return unavailable(candidate, error.message, again=answer is None and at_once)
-        except EventTooLong:
-            return unavailable(candidate, "sent an event that is too long")
+        except EventTooLong as error:
+            return unavailable(candidate, error.why)
         except Interrupted as interrupted:
             if interrupted.stopping or self._reply.gone or watch.expired:
                 attempt.end(CLIENT_CLOSED if self._reply.gone else TIMED_OUT)
@@ -195,8 +217,17 @@ class Relay:
         self, candidate: Candidate, answer: Answer, status: int, body: bytes, secret: Secret
     ) -> Failed:
         failure = candidate.provider.classify(status, answer.headers, body)
-        asked = self._ask.body
-        return classified(candidate, failure, status, body, self._call.endpoint, secret, asked)
+        context = self._call.model.context if self._call.model else None
+        return classified(
+            candidate,
+            failure,
+            status,
+            body,
+            self._call.endpoint,
+            secret,
+            self._ask.body,
+            context,
+        )
 
     async def _read_up_to(
         self, limit: int, answer: Answer, watch: Watch, deadline: float | None = None
@@ -216,17 +247,24 @@ class Relay:
     # An answer in one piece ------------------------------------------------------------------
 
     async def _whole(
-        self, attempt: Attempt, answer: Answer, secret: Secret, watch: Watch
+        self,
+        attempt: Attempt,
+        exchanged: Exchange,
+        answer: Answer,
+        secret: Secret,
+        watch: Watch,
     ) -> Failed | None:
         candidate = attempt.candidate
-        body = await self._read_up_to(MAX_ANSWER, answer, watch)
-        if len(body) > MAX_ANSWER:
+        said = await self._read_up_to(MAX_ANSWER, answer, watch)
+        if len(said) > MAX_ANSWER:
             return unavailable(candidate, "sent an answer that is too long")
-        if not self._dialect.sound(body):
-            return self._not_an_answer(candidate, answer, body, secret)
+        whole = await _in_turns(lambda: exchanged.whole(said), len(said))
+        if whole is None:
+            return self._not_an_answer(candidate, answer, said, secret)
+        body = whole.body
         call = self._call
         call.served_by = candidate
-        call.usage = self._dialect.usage(body)
+        call.usage = whole.usage
         if call.usage is None:
             self._estimate(-(-len(body) // BYTES_PER_TOKEN))
         attempt.end("ok", answer.status)
@@ -271,14 +309,20 @@ class Relay:
     # A stream --------------------------------------------------------------------------------
 
     async def _stream(
-        self, attempt: Attempt, answer: Answer, secret: Secret, watch: Watch, deadline: float
+        self,
+        attempt: Attempt,
+        exchanged: Exchange,
+        answer: Answer,
+        secret: Secret,
+        watch: Watch,
+        deadline: float,
     ) -> Failed | None:
         candidate = attempt.candidate
-        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+        if not answer.headers.get("content-type", "").startswith(exchanged.content_type):
             body = await self._read_up_to(MAX_ERROR, answer, watch, deadline)
             return self._not_an_answer(candidate, answer, body, secret)
-        events = self._events = self._dialect.events(self._ask)
-        splitter = Splitter()
+        events = self._events = exchanged.events()
+        splitter = exchanged.splitter()
         block = b""
         while not block:
             data = await watch.wait_until(answer.read(), deadline)
@@ -294,7 +338,7 @@ class Relay:
         self,
         attempt: Attempt,
         answer: Answer,
-        splitter: Splitter,
+        splitter: Splitter | FrameSplitter,
         block: bytes,
         secret: Secret,
         watch: Watch,
@@ -328,7 +372,7 @@ class Relay:
         await self._end(answer, watch)
 
     async def _pump(
-        self, answer: Answer, splitter: Splitter, block: bytes, watch: Watch
+        self, answer: Answer, splitter: Splitter | FrameSplitter, block: bytes, watch: Watch
     ) -> Problem | None:
         """Pass events on until they end; what went wrong on the way, if anything did."""
         events, reply = self._events, self._reply
@@ -347,8 +391,8 @@ class Relay:
                 block = events.forward(splitter.feed(data))
         except Unreachable as error:
             return broken(candidate, error.message)
-        except EventTooLong:
-            return broken(candidate, "sent an event that is too long")
+        except EventTooLong as error:
+            return broken(candidate, error.why)
         except Interrupted as interrupted:
             if interrupted.stopping:
                 return Problem(Code.SERVICE_UNAVAILABLE, STOPPING)
@@ -448,3 +492,10 @@ class Relay:
             return
         context = call.model.context if call.model else None
         call.usage = estimate(len(self._ask.body), output_tokens, call.usage, context)
+
+
+async def _in_turns(work: Callable[[], _Made], size: int) -> _Made:
+    """The work on so many bytes; in a thread where it would hold up everybody else."""
+    if size <= INLINE:
+        return work()
+    return await asyncio.to_thread(work)

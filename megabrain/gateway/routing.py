@@ -1,18 +1,18 @@
-"""Which provider keys are tried for a request, in which order, and why each other one is not.
+"""The route of a request: its model, the keys that are tried for it, and what is said if none is.
 
-Pure: it sees values and decides. `Cooling` is what recent answers have taught this process.
+Pure: it sees values and decides. Which keys, and in which order, is byok/routing.py's to say;
+`Cooling` is what recent answers have taught this process.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from byok.catalogue import near_matches
-from byok.models import ProviderKey
-from byok.models.keys import COOLING
-from byok.providers import PROVIDERS, name_of
+from byok.providers import PROVIDERS, custom, name_of
 from byok.providers.base import Endpoint, Provider
+from byok.providers.endpoints import SERVED, TRANSLATED
+from byok.routing import Skip, Stop, best_offers, plan
 from megabrain.gateway.callers import Caller, Organization
 from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.errors import Code, Problem
@@ -22,17 +22,6 @@ from megabrain.gateway.snapshot import Catalogue, Key, Model, Offer
 #: How many models a message names.
 SOME = 5
 
-_Health = ProviderKey.Health
-
-
-class Skip(StrEnum):
-    """Why a key is not tried."""
-
-    DISABLED = "disabled"
-    UNSEALABLE = "unsealable"
-    OTHER_MODELS = "other_models"
-    OTHER_DIALECT = "other_dialect"
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -41,6 +30,10 @@ class Candidate:
     key: Key
     provider: Provider
     offer: Offer
+    #: The dialect spoken there, which need not be the caller's.
+    endpoint: Endpoint
+    #: The model's limit of output tokens, where it is known.
+    max_output: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +41,49 @@ class Route:
     """The keys to try, best first, and the others with the reason they are left out."""
 
     model: Model
-    candidates: tuple[Candidate, ...]
+    stops: tuple[Stop[Key, Offer], ...]
     skipped: tuple[tuple[Key, Skip], ...]
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return tuple(
+            Candidate(
+                stop.key,
+                PROVIDERS[stop.key.provider],
+                stop.offer,
+                stop.endpoint,
+                self.model.max_output,
+            )
+            for stop in self.stops
+        )
 
 
 def find_model(catalogue: Catalogue, caller: Caller, name: str) -> Model:
     """The model that the caller means and may use. Raises Problem."""
-    model = catalogue.find(name)
+    model = catalogue.find(name) or _of_custom_endpoint(name)
     if model is None:
         raise unknown_model(catalogue, name)
     if caller.allowed_models is not None and model.id not in caller.allowed_models:
         raise _not_allowed(model.id, caller.organization)
     return model
+
+
+def _of_custom_endpoint(name: str) -> Model | None:
+    """A model that only the caller's own endpoint knows: nothing is known of it here."""
+    upstream_id = custom.upstream_model(name)
+    provider = PROVIDERS.get("custom")
+    if upstream_id is None or provider is None:
+        return None
+    offer = Offer(provider.id, upstream_id, tuple(provider.endpoints), ())
+    return Model(
+        id=f"{provider.id}/{upstream_id}",
+        name=upstream_id,
+        context=None,
+        max_output=None,
+        capabilities=(),
+        created=0,
+        offers=(offer,),
+    )
 
 
 def _not_allowed(model: str, organization: Organization | None) -> Problem:
@@ -76,7 +100,7 @@ def _not_allowed(model: str, organization: Organization | None) -> Problem:
 
 
 def unknown_model(catalogue: Catalogue, name: str) -> Problem:
-    close = near_matches(name, catalogue.known)
+    close = near_matches(name, catalogue.known, catalogue.direct)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     # Claude Code looks for "model:" in a message before it tells people how to choose another.
     return Problem(
@@ -87,24 +111,17 @@ def unknown_model(catalogue: Catalogue, name: str) -> Problem:
 
 
 def route(
-    model: Model, keys: Iterable[Key], endpoint: Endpoint, cooling: Cooling, now: datetime
+    model: Model,
+    keys: Iterable[Key],
+    endpoint: Endpoint,
+    cooling: Cooling,
+    now: datetime,
+    *,
+    with_tools: bool = False,
 ) -> Route:
     """The route of a request for `model`. It may have no candidate: `no_candidate` says why."""
-    offers = _offers(model, endpoint)
-    candidates: list[tuple[int, Candidate]] = []
-    skipped: list[tuple[Key, Skip]] = []
-    for key in keys:
-        offer = offers.get(key.provider)
-        reason = _reason_to_skip(key, offer, endpoint)
-        if reason is not None or offer is None:
-            skipped.append((key, reason or Skip.OTHER_MODELS))
-            continue
-        found = Candidate(key, PROVIDERS[key.provider], offer)
-        candidates.append((_rank(key, model.id, cooling, now), found))
-    # Sorting is stable, so among equals the key added first stays first from call to call, and
-    # with it the provider's prompt cache.
-    candidates.sort(key=lambda ranked: ranked[0])
-    return Route(model, tuple(found for _, found in candidates), tuple(skipped))
+    found = plan(model.id, model.offers, keys, endpoint, now, knows=cooling, with_tools=with_tools)
+    return Route(model, found.stops, found.skipped)
 
 
 def usable_now(candidate: Candidate, keys: Iterable[Key]) -> Candidate | None:
@@ -115,46 +132,11 @@ def usable_now(candidate: Candidate, keys: Iterable[Key]) -> Candidate | None:
     return None
 
 
-def _offers(model: Model, endpoint: Endpoint) -> dict[str, Offer]:
-    """What each provider offers: the first that has the endpoint, or else the first."""
-    found: dict[str, Offer] = {}
-    for offer in model.offers:
-        known = found.get(offer.provider)
-        if known is None or (endpoint in offer.endpoints and endpoint not in known.endpoints):
-            found[offer.provider] = offer
-    return found
-
-
-def _reason_to_skip(key: Key, offer: Offer | None, endpoint: Endpoint) -> Skip | None:
-    if offer is None:
-        return Skip.OTHER_MODELS
-    if not key.enabled:
-        return Skip.DISABLED
-    if key.trouble is not None:
-        return Skip.UNSEALABLE
-    if endpoint not in offer.endpoints:
-        return Skip.OTHER_DIALECT
-    return None
-
-
-def _rank(key: Key, model: str, cooling: Cooling, now: datetime) -> int:
-    """0 for a key that ought to work, more for one that is likely not to. All are tried."""
-    if cooling.lacks(key.id, model):
-        return 3
-    if key.health == _Health.FAILING:
-        return 2
-    cools = cooling.cools(key.id)
-    if cools is None and key.health == _Health.COOLING:
-        # Another process has met the limit, and wrote down only when.
-        cools = key.health_at is not None and now - key.health_at < COOLING
-    return 1 if cools else 0
-
-
 def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem:
     """Why no key of the account can serve the request, and what to do about it."""
     reasons = {skip: key for key, skip in reversed(found.skipped)}
     model = found.model
-    if not any(endpoint in offer.endpoints for offer in model.offers):
+    if not reachable(model, endpoint):
         served = {served for offer in model.offers for served in offer.endpoints}
         return _elsewhere(model.id, f"{model.id} is served", served, endpoint)
     if Skip.OTHER_DIALECT in reasons:
@@ -175,7 +157,8 @@ def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem
             f"The stored {name_of(key.provider)} key {key.shown} can no longer be opened, so it "
             f"cannot serve {model.id}. {holder.advise('enter it again')}",
         )
-    names = " or ".join(name_of(offer.provider) for offer in model.offers)
+    able = best_offers(model.offers, endpoint)
+    names = " or ".join(name_of(provider) for provider, (_, spoken) in able.items() if spoken)
     if Skip.DISABLED in reasons:
         key = reasons[Skip.DISABLED]
         return Problem(
@@ -190,15 +173,17 @@ def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem
     return Problem(Code.BYOK_KEY_REQUIRED, f"{needed} {holder.advise(f'add one of {names}')}")
 
 
+def reachable(model: Model, endpoint: Endpoint) -> bool:
+    """Whether a request at this endpoint can reach the model at any provider."""
+    return any(spoken for _, spoken in best_offers(model.offers, endpoint).values())
+
+
 def _elsewhere(model: str, subject: str, served: set[Endpoint], asked: Endpoint) -> Problem:
     """The model is to be had, in another dialect."""
-    if asked is Endpoint.COUNT_TOKENS:
-        message = f"The providers of {model} do not count tokens ahead of a call."
-    else:
-        message = (
-            f"{subject} at {_places(served - {Endpoint.COUNT_TOKENS})}, not at /v1/{asked}. "
-            "Send the request there, or choose another model."
-        )
+    message = (
+        f"{subject} at {_places(served - {Endpoint.COUNT_TOKENS})}, not at /v1/{asked}. "
+        "Send the request there, or choose another model."
+    )
     return Problem(Code.ENDPOINT_NOT_SUPPORTED, message)
 
 
@@ -212,7 +197,11 @@ def _listed(ids: Iterable[str]) -> str:
 
 
 def _places(endpoints: set[Endpoint]) -> str:
-    return " and ".join(f"/v1/{endpoint}" for endpoint in Endpoint if endpoint in endpoints)
+    """The endpoints of ours at which what is served there can be asked for."""
+    able = [
+        own for own in SERVED if own in endpoints or endpoints.intersection(TRANSLATED.get(own, ()))
+    ]
+    return " and ".join(f"/v1/{endpoint}" for endpoint in able)
 
 
 def _shortened(name: str) -> str:

@@ -239,7 +239,7 @@ def usage_record(settled: _Settled) -> UsageRecord:
         token_id=call.caller.token_id,
         endpoint=str(call.endpoint),
         streamed=call.streamed,
-        model=call.model.id if call.model else _text(call.asked, 200),
+        model=_text(call.model.id if call.model else call.asked, 200),
         upstream_model=served.offer.upstream_id if served else "",
         provider=served.key.provider if served else "",
         provider_key_id=served.key.id if served else None,

@@ -56,6 +56,8 @@ class Key:
     id: UUID
     account_id: UUID
     provider: str
+    #: Which of the provider's hosts takes it; "" for the usual one.
+    host: str
     sealed: Sealed
     enabled: bool
     created_at: datetime
@@ -73,11 +75,14 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A provider serves a model under this id, at these endpoints and prices."""
+    """A provider serves a model under this id, at these endpoints and prices.
+
+    The endpoints are in the order in which the provider would rather be spoken to.
+    """
 
     provider: str
     upstream_id: str
-    endpoints: frozenset[Endpoint]
+    endpoints: tuple[Endpoint, ...]
     prices: tuple[Price, ...]
 
 
@@ -98,6 +103,8 @@ class Catalogue:
 
     models: dict[str, Model]
     known: dict[str, str]
+    #: Those that are known by their id alone, since a key of their own pays for them.
+    direct: frozenset[str]
 
     def find(self, name: str) -> Model | None:
         found = self.known.get(name) or self.known.get(name.strip().lower())
@@ -299,6 +306,7 @@ def _key(row: ProviderKey) -> Key:
         id=row.pk,
         account_id=row.account_id,
         provider=row.provider,
+        host=row.host if _has_host(row) else "",
         sealed=row.secret,
         enabled=row.enabled,
         created_at=row.created_at,
@@ -308,6 +316,11 @@ def _key(row: ProviderKey) -> Key:
         health_at=row.health_at,
         trouble=row.secret.trouble() if row.enabled else None,
     )
+
+
+def _has_host(row: ProviderKey) -> bool:
+    provider = PROVIDERS.get(row.provider)
+    return provider is not None and row.host in provider.hosts
 
 
 def load_catalogue(_: None) -> Catalogue:
@@ -320,15 +333,13 @@ def load_catalogue(_: None) -> Catalogue:
         provider = PROVIDERS.get(row.provider)
         if provider is None or row.direct != (row.model_id in direct):
             continue
-        endpoints = frozenset(provider.endpoints)
-        if row.endpoints is not None:
-            endpoints &= frozenset(row.endpoints)
-        offer = Offer(row.provider, row.upstream_id, endpoints, tuple(prices.get(row.pk, ())))
+        offer = Offer(row.provider, row.upstream_id, row.served_at, tuple(prices.get(row.pk, ())))
         offers.setdefault(row.model_id, []).append(offer)
     rows = [row for row in CatalogModel.objects.all() if row.pk in offers]
     return Catalogue(
         models={row.pk: _model(row, tuple(offers[row.pk])) for row in rows},
         known=spellings(((row.pk, row.aliases) for row in rows), direct),
+        direct=frozenset(direct),
     )
 
 

@@ -13,11 +13,15 @@ MAX_EVENT = 1024 * 1024
 
 # Atomic groups: a CRLF must not be taken for two line ends.
 _EVENT_END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_LONGEST_END = 4
 _BOM = b"\xef\xbb\xbf"
 
 
 class EventTooLong(Exception):
     """An event has no end within MAX_EVENT bytes."""
+
+    #: What that is called of the provider that did it.
+    why = "sent an event that is too long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +64,44 @@ class Splitter:
     __slots__ = ("_begun", "_rest")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._begun = False
 
     def feed(self, data: bytes) -> bytes:
         """All events that are complete by now, as they came. Raises EventTooLong."""
         if self._rest:
-            data = self._rest + data
+            # What waits has been searched, but for an end of which the last byte comes now.
+            searched = max(0, len(self._rest) - _LONGEST_END + 1)
+            self._rest += data
+            if self._begun:
+                return self._cut(searched)
+            data = bytes(self._rest)
+            self._rest.clear()
         if not self._begun:
             if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._rest = data
+                self._rest += data
                 return b""
             self._begun = True
             data = data.removeprefix(_BOM)
-        end = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_end(data)
-        if end < 2:
-            end = 0
-        self._rest = data[end:]
+        end = _last_end(data)
+        self._keep(data[end:])
+        return data[:end]
+
+    def _cut(self, searched: int) -> bytes:
+        """What is complete of all that waits, of which the first bytes have been searched."""
+        end = _last_end(bytes(self._rest[searched:]))
+        if not end:
+            self._keep(b"")
+            return b""
+        block = bytes(self._rest[: searched + end])
+        del self._rest[: searched + end]
+        self._keep(b"")
+        return block
+
+    def _keep(self, more: bytes) -> None:
+        self._rest += more
         if len(self._rest) > MAX_EVENT:
             raise EventTooLong
-        return data[:end]
 
 
 def split(block: bytes) -> list[bytes]:
@@ -94,6 +116,9 @@ def split(block: bytes) -> list[bytes]:
 
 
 def _last_end(data: bytes) -> int:
+    """Where the last complete event ends; 0 where none does."""
+    if b"\r" not in data:
+        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
     end = 0
     for match in _EVENT_END.finditer(data):
         end = match.end()

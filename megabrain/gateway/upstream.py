@@ -16,9 +16,11 @@ import aiohttp
 from django.conf import settings
 from yarl import URL
 
+from byok.addresses import NotPublic, open_socket
 from byok.providers.base import UpstreamRequest
 
-MAX_CONNECTIONS = 8192
+#: To addresses that customers chose, and to each of them.
+MAX_GUARDED, MAX_GUARDED_EACH = 2048, 256
 #: How long a connection is kept for the next call.
 KEPT_SECONDS = 55.0
 READ_AHEAD = 64 * 1024
@@ -54,17 +56,25 @@ class Upstream:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        #: For addresses that a customer chose; made when the first of them is called.
+        self._guarded: aiohttp.ClientSession | None = None
         self._urls: dict[str, URL] = {}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=MAX_CONNECTIONS,
+        self._session = self._open(
+            aiohttp.TCPConnector(
+                limit=settings.MEGABRAIN_UPSTREAM_CONNECTIONS,
                 limit_per_host=0,
                 keepalive_timeout=KEPT_SECONDS,
                 ttl_dns_cache=60,
                 ssl=ssl.create_default_context(),
-            ),
+            )
+        )
+        return self
+
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
             # A place among the connections is waited for no longer than a connection itself. What
             # else may be waited for is the relay's business, which alone knows of the caller.
             timeout=aiohttp.ClientTimeout(
@@ -77,7 +87,20 @@ class Upstream:
             max_line_size=16 * 1024,
             max_field_size=32 * 1024,
         )
-        return self
+
+    def _session_for_customers(self) -> aiohttp.ClientSession:
+        """Every socket of it is judged before it connects, whatever a name meant until then."""
+        if self._guarded is None:
+            self._guarded = self._open(
+                aiohttp.TCPConnector(
+                    limit=MAX_GUARDED,
+                    limit_per_host=MAX_GUARDED_EACH,
+                    keepalive_timeout=KEPT_SECONDS,
+                    ssl=ssl.create_default_context(),
+                    socket_factory=open_socket,
+                )
+            )
+        return self._guarded
 
     async def __aexit__(
         self,
@@ -85,8 +108,9 @@ class Upstream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._guarded):
+            if session is not None:
+                await session.close()
 
     async def send(self, request: UpstreamRequest) -> Answer:
         """Send the request and wait for the headers of the answer. Raises Unreachable.
@@ -94,9 +118,14 @@ class Upstream:
         The limit of that wait is the caller's: cancelling it closes the connection.
         """
         assert self._session is not None, "Enter the Upstream first."
+        session = self._session
+        if request.guarded:
+            if not request.url.startswith("https://"):
+                raise Unreachable("is not at an https address")
+            session = self._session_for_customers()
         body = request.body
         try:
-            response = await self._session.request(
+            response = await session.request(
                 request.method,
                 self._url(request.url),
                 data=io.BytesIO(body) if body and len(body) > IN_PIECES else body,
@@ -147,6 +176,8 @@ def _unreachable(error: aiohttp.ClientError) -> Unreachable:
         return Unreachable("could not be connected to in time")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return Unreachable("could not prove who it is (TLS)")
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, NotPublic):
+        return Unreachable("leads to an address that is not public")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
         return Unreachable("could not be connected to")
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):

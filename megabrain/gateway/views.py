@@ -12,13 +12,17 @@ import structlog
 
 from billing.models import UsageRecord
 from byok.providers.base import Endpoint
+from byok.providers.endpoints import SERVED
 from megabrain.gateway import model_list
 from megabrain.gateway.auth import authenticate
 from megabrain.gateway.call import CLIENT_CLOSED, CLIENT_CLOSED_STATUS, Call
 from megabrain.gateway.callers import Caller
-from megabrain.gateway.dialects import DIALECTS, Dialect
+from megabrain.gateway.dialects import CALLER_SIDES, DIALECTS, Dialect
 from megabrain.gateway.dialects.base import Ask, Unreadable
+from megabrain.gateway.dialects.counting import count_tokens
+from megabrain.gateway.dialects.translation import Inexpressible
 from megabrain.gateway.errors import Code, Problem, internal_error
+from megabrain.gateway.explain import explained
 from megabrain.gateway.keyholder import keyholder
 from megabrain.gateway.relay import Relay
 from megabrain.gateway.reply import ASKED_AGAIN, Reply
@@ -98,9 +102,16 @@ async def _relay(
     catalogue = await gateway.snapshot.catalogue.get(None)
     keys = await gateway.snapshot.keys.get(call.caller.account_id)
     call.model = find_model(catalogue, call.caller, ask.model)
-    found = route(call.model, keys, call.endpoint, gateway.cooling, datetime.now(UTC))
-    if not found.candidates:
-        raise no_candidate(found, call.endpoint, keyholder(call.caller))
+    endpoint, now = dialect.asked_at(ask), datetime.now(UTC)
+    found = route(call.model, keys, endpoint, gateway.cooling, now, with_tools=ask.with_tools)
+    if not found.stops and endpoint is Endpoint.COUNT_TOKENS:
+        endpoint = Endpoint.MESSAGES
+        found = route(call.model, keys, endpoint, gateway.cooling, now)
+        if found.stops:
+            await _count(call, ask, reply)
+            return
+    if not found.stops:
+        raise no_candidate(found, endpoint, keyholder(call.caller))
     account_id = call.caller.account_id
 
     async def still(candidate: Candidate) -> Candidate | None:
@@ -123,6 +134,17 @@ async def _relay(
     )
     watch.attend(relay.silence)
     await relay.run(found, watch)
+
+
+async def _count(call: Call, ask: Ask, reply: Reply) -> None:
+    """Count the tokens here, for a provider that does not count ahead of a call."""
+    assert call.caller is not None
+    try:
+        prompt = CALLER_SIDES[Endpoint.COUNT_TOKENS].parse(ask, call.caller.account_id)
+    except (Unreadable, Inexpressible) as error:
+        raise Problem(Code.INVALID_REQUEST, str(error), param=error.field) from None
+    call.status, call.outcome = 200, "ok"
+    await reply.whole(200, _ENCODER.encode({"input_tokens": count_tokens(prompt)}))
 
 
 def _read(dialect: Dialect, body: bytes) -> Ask:
@@ -178,6 +200,48 @@ async def model(gateway: "Gateway", request: Request, name: str) -> None:
         await reply.whole(200, entry)
     except Exception as error:  # noqa: BLE001 -- as above.
         await _answer_error(error, reply, dialect, call)
+
+
+async def explain(gateway: "Gateway", request: Request) -> None:
+    """GET /v1/route?model=…: the route of such a call, without calling.
+
+    `endpoint` says at which endpoint, Chat Completions unless told otherwise; `tools=true` that the
+    call would have tools.
+    """
+    call, reply, dialect = _look_up(request)
+    try:
+        caller = await _caller(gateway, request, call)
+        async with gateway.limits.within(caller):
+            asked = request.query
+            endpoint = _endpoint(asked.get("endpoint", Endpoint.CHAT))
+            name = asked.get("model", "")
+            if not name:
+                raise Problem(
+                    Code.INVALID_REQUEST, "Say which model: /v1/route?model=…", param="model"
+                )
+            catalogue = await gateway.snapshot.catalogue.get(None)
+            model = find_model(catalogue, caller, name)
+            found = route(
+                model,
+                await gateway.snapshot.keys.get(caller.account_id),
+                endpoint,
+                gateway.cooling,
+                datetime.now(UTC),
+                with_tools=asked.get("tools") in {"true", "1"},
+            )
+        problem = None if found.stops else no_candidate(found, endpoint, keyholder(caller))
+        await reply.whole(200, _ENCODER.encode(explained(found, endpoint, problem)))
+    except Exception as error:  # noqa: BLE001 -- as above.
+        await _answer_error(error, reply, dialect, call)
+
+
+def _endpoint(name: str) -> Endpoint:
+    name = name.removeprefix("/v1/")
+    for endpoint in SERVED:
+        if name == endpoint:
+            return endpoint
+    known = ", ".join(SERVED)
+    raise Problem(Code.INVALID_REQUEST, f"endpoint must be one of {known}.", param="endpoint")
 
 
 async def record(gateway: "Gateway", request: Request, request_id: str) -> None:

@@ -168,3 +168,20 @@ def test_a_mid_stream_failure_names_the_page_of_the_keys(chat):
     stream, _ = chat(chunk("a"), error)
     assert stream.error.code == "byok_no_credit"
     assert "/account/byok/" in stream.error.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'{"object":"error","message":"busy","type":"x","param":null,"code":"3505"}',
+        b'{"code":500,"reason":"INTERNAL_SERVER_ERROR","message":"busy","metadata":{}}',
+        b'{"error":{"message":"busy"},"choices":[{"index":0,"finish_reason":"error"}]}',
+    ],
+    ids=["mistral", "novita", "with a choice"],
+)
+def test_an_error_is_known_in_every_form_in_which_hosts_send_it(chat, error):
+    # A chunk without choices would break the AI SDK, and one with both be taken for an answer.
+    stream, row = chat(chunk("a"), b"data: " + error + b"\n\n", FINISH, DONE)
+    assert stream.text == "a"
+    assert stream.error.code == "upstream_unavailable"
+    assert row.outcome == "upstream_unavailable"

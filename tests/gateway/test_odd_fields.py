@@ -173,15 +173,7 @@ def test_its_record_is_there_when_a_stream_has_ended(agent, key, settings):
     assert record.json()["outcome"] == "ok"
 
 
-def test_counting_tokens_where_nobody_counts_says_so(agent, key):
-    key("deepseek")
-    body = {"model": "deepseek/deepseek-v4.1-flash", "messages": []}
-    response = agent.post("messages/count_tokens", body)
-    assert response.status_code == 400
-    assert "do not count tokens" in response.json()["error"]["message"]
-
-
 def test_a_dialect_that_no_provider_of_the_model_speaks_is_said_before_a_key_is_asked_for(agent):
-    response = agent.post(MESSAGES.path, MESSAGES.body(model="openai/gpt-6-luna"))
+    response = agent.post(MESSAGES.path, MESSAGES.body(model="openai/text-embedding-3-small"))
     assert response.status_code == 400
-    assert "/v1/chat/completions" in response.json()["error"]["message"]
+    assert "/v1/embeddings" in response.json()["error"]["message"]

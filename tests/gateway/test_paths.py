@@ -111,7 +111,9 @@ def test_a_websocket_is_answered_with_426(at):
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
     for path in ("/v1/responses", "/v1/v1/responses/"):
-        assert at("GET", path, headers=upgrade).status_code == 426, path
+        answer = at("GET", path, headers=upgrade)
+        assert answer.status_code == 426, path
+        assert answer.headers["x-request-id"] == answer.headers["request-id"], path
 
 
 def test_every_answer_carries_the_ids_that_the_sdks_read(at):

@@ -92,10 +92,3 @@ def test_an_overlong_prompt_is_told_in_the_words_that_make_agents_compact(
             assert told.message == "prompt is too long: 250000 tokens > 200000 maximum"
         row = usage_row(response.headers["x-request-id"])
         assert (row.status, row.outcome) == (400, "context_length_exceeded")
-
-
-def test_another_providers_words_for_it_become_those_claude_code_reads(agent, key):
-    key("deepseek")
-    body = MESSAGES.body("refuse: too_long", model="deepseek/deepseek-v4-pro-0813")
-    told = MESSAGES.error(agent.post(MESSAGES.path, body))
-    assert told.message.startswith("prompt is too long: This model's maximum context length")

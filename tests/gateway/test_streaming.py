@@ -10,7 +10,7 @@ import requests
 PACED = "stream: 20 events at 10/s"
 #: Endpoint, provider, model, and where the endpoint is at the provider.
 CALLS = {
-    "chat": ("chat/completions", "openai", "gpt-6-luna", "/chat/completions"),
+    "chat": ("chat/completions", "openai", "gpt-4.1", "/chat/completions"),
     "chat of another": ("chat/completions", "fireworks", "gpt-oss-20b", "/chat/completions"),
     "responses": ("responses", "openai", "gpt-6-luna", "/responses"),
     "messages": ("messages", "anthropic", "claude-sonnet-5-5", "/v1/messages"),

@@ -64,11 +64,14 @@ def test_a_model_is_served_under_every_spelling_of_its_name(agent, key, simulato
 @pytest.mark.parametrize(
     ("provider", "model", "endpoint", "right"),
     [
-        ("openai", "openai/gpt-5.3-codex", CHAT, "/v1/responses"),
-        ("openai", "openai/gpt-6-luna", MESSAGES, "/v1/chat/completions and /v1/responses"),
-        ("anthropic", "anthropic/claude-haiku-5.5", CHAT, "/v1/messages"),
-        ("anthropic", "anthropic/claude-haiku-5.5", RESPONSES, "/v1/messages"),
-        ("novita", OPEN_WEIGHT, RESPONSES, "/v1/chat/completions"),
+        ("openai", "openai/text-embedding-3-small", CHAT, "/v1/embeddings"),
+        ("openai", "openai/text-embedding-3-small", MESSAGES, "/v1/embeddings"),
+        (
+            "inception",
+            "inception/mercury-edit-2",
+            RESPONSES,
+            "/v1/completions and /v1/fim/completions",
+        ),
     ],
 )
 def test_at_the_wrong_endpoint_the_caller_is_told_the_right_one(
@@ -89,12 +92,12 @@ def test_at_the_wrong_endpoint_the_caller_is_told_the_right_one(
 @pytest.mark.parametrize(
     ("endpoint", "model", "status", "names"),
     [
-        (CHAT, "openai/gpt-6-luna", 404, "OpenAI"),
-        (CHAT, OPEN_WEIGHT, 404, "Fireworks or Novita"),
+        (CHAT, "openai/gpt-6-luna", 404, "AWS Bedrock or OpenAI"),
+        (CHAT, OPEN_WEIGHT, 404, "AWS Bedrock or Fireworks or Novita"),
         # Codex repeats a 404 six times, and a 400 never.
-        (RESPONSES, "openai/gpt-6-luna", 400, "OpenAI"),
-        (MESSAGES, "anthropic/claude-haiku-5.5", 404, "Anthropic"),
-        ("messages/count_tokens", "anthropic/claude-haiku-5.5", 404, "Anthropic"),
+        (RESPONSES, "openai/gpt-6-luna", 400, "AWS Bedrock or OpenAI"),
+        (MESSAGES, "anthropic/claude-haiku-5.5", 404, "Anthropic or AWS Bedrock"),
+        ("messages/count_tokens", "anthropic/claude-haiku-5.5", 404, "Anthropic or AWS Bedrock"),
     ],
 )
 def test_without_a_key_the_caller_is_told_which_to_add_and_where(

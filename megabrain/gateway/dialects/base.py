@@ -1,9 +1,9 @@
-"""The seam between the relay and a wire format.
+"""The seam between the relay and a caller's wire format.
 
-A dialect does no I/O. It says what routing must know of a request body and writes that body for a
-provider; it follows the events of an answer, forwarding their bytes as they came; and it words
-errors so that its callers' SDKs understand them. Until translation is built, the dialect spoken
-upstream is the caller's own.
+A dialect does no I/O. It says what routing must know of a request body, and words errors so that
+its callers' SDKs understand them. For a provider that speaks the same, it writes the body and
+follows the events of the answer, forwarding their bytes as they came; for any other, see
+translation.py.
 """
 
 import re
@@ -12,17 +12,20 @@ from dataclasses import dataclass
 
 import msgspec
 
-from byok.providers.base import Endpoint, Provider
+from byok.providers.base import Endpoint, Fields, Provider
+from byok.providers.errors import failed_within
 from megabrain.gateway import sse
 from megabrain.gateway.errors import Problem
 from megabrain.gateway.metering import Usage
-
-Fields = dict[str, msgspec.Raw]
+from megabrain.gateway.routing import Candidate
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _ENCODER = msgspec.json.Encoder()
 _WORD = msgspec.json.Decoder(str)
 _FLAG = msgspec.json.Decoder(bool | None)
+
+#: Fields in which an answer may say that the call failed, whatever its status.
+_FAILURES = ("error", "base_resp")
 
 MAX_DEPTH = 64
 #: A larger body may be one that grows by the length of its lines when it is written out.
@@ -33,6 +36,8 @@ MAX_BRACKETS = 200_000
 #: Fields of a large body, of all its objects together; and the strings that those need.
 MAX_FIELDS = 300_000
 MAX_STRINGS = 1_000_000
+#: Items of lists and fields of objects, in what is decoded to be translated.
+MAX_VALUES = 1_000_000
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}":'))
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _ONE_KIND_OF_BRACKET = bytes.maketrans(b"{}", b"[]")
@@ -61,6 +66,11 @@ class Ask:
     #: As it came, unpacked.
     body: bytes = b""
 
+    @property
+    def with_tools(self) -> bool:
+        """Whether the model is given tools."""
+        return bytes(self.fields.get("tools", b"")) not in (b"", b"[]", b"null")
+
 
 class Dialect(ABC):
     """One wire format at one endpoint."""
@@ -68,6 +78,8 @@ class Dialect(ABC):
     endpoint: Endpoint
     #: The fields that an answer in one piece has; an error in a 200 has none of them.
     answer_fields: tuple[str, ...]
+    #: Where its requests are understood in their own words; the endpoint itself unless told.
+    alike: frozenset[Endpoint] = frozenset()
     #: Whether a call uses tokens, so that some are assumed when nobody says how many.
     uses_tokens = True
 
@@ -76,10 +88,27 @@ class Dialect(ABC):
         fields = read_fields(body)
         return Ask(fields, _model(fields), _stream(fields), body=body)
 
-    def write(self, ask: Ask, upstream_model: str, provider: Provider) -> bytes:
-        """The body for `provider`: what was sent, with the model's name as it is known there."""
-        name = msgspec.Raw(_ENCODER.encode(upstream_model))
-        return _ENCODER.encode({**ask.fields, "model": name})
+    def asked_at(self, ask: Ask) -> Endpoint:
+        """The endpoint that providers must have, or a translation to it, for such a request."""
+        return self.endpoint
+
+    def passes(self, ask: Ask, provider: Provider) -> bool:
+        """Whether what was sent can go on in its own words to a provider of this dialect."""
+        return True
+
+    def at(self, provider: Provider) -> "Dialect":
+        """The dialect as this provider speaks it, where that makes a difference."""
+        return self
+
+    def write(self, ask: Ask, candidate: Candidate) -> bytes:
+        """The body for a provider of this dialect: what was sent, with the model's name as it is
+        known there."""
+        return body_of(ask.fields, candidate)
+
+    def without_reasoning(self, fields: Fields, *, only_ours: bool) -> Fields:
+        """The fields without the signed or encrypted reasoning of earlier turns, which another
+        provider key made; `only_ours` takes out no more than our own envelopes."""
+        return fields
 
     @abstractmethod
     def error(self, problem: Problem, request_id: str) -> bytes:
@@ -96,15 +125,26 @@ class Dialect(ABC):
     def events(self, ask: Ask) -> "Events":
         """A follower of the stream that answers `ask`."""
 
+    def answered(self, ask: Ask, answer: bytes) -> bytes:
+        """An answer in one piece as its caller gets it: as it came."""
+        return answer
+
     def sound(self, answer: bytes) -> bool:
         """Whether a 200's body is an answer, and not an error or something else in disguise."""
         try:
             fields = _FIELDS.decode(answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
-        error = fields.get("error")
-        failed = error is not None and bytes(error) != b"null"
-        return not failed and any(name in fields for name in self.answer_fields)
+        if any(_given(fields, name) for name in _FAILURES) and failed_within(
+            {name: msgspec.json.decode(fields[name]) for name in _FAILURES if name in fields}
+        ):
+            return False
+        return any(_given(fields, name) for name in self.answer_fields)
+
+
+def _given(fields: Fields, name: str) -> bool:
+    """Whether the field is there and not null."""
+    return name in fields and bytes(fields[name]) != b"null"
 
 
 class Events(ABC):
@@ -177,6 +217,15 @@ class Events(ABC):
         """The event that ends a stream which cannot go on."""
 
 
+def body_of(fields: Fields, candidate: Candidate) -> bytes:
+    """The body with these fields, as the candidate's provider takes it."""
+    offer, provider = candidate.offer, candidate.provider
+    named = {**fields, "model": msgspec.Raw(_ENCODER.encode(offer.upstream_id))}
+    return _ENCODER.encode(
+        provider.adapt(candidate.endpoint, offer.upstream_id, named, candidate.max_output)
+    )
+
+
 def read_fields(body: bytes) -> Fields:
     """The top-level fields of a JSON object. Raises Unreadable."""
     # No body has more fields than colons, which are quicker counted than the fields.
@@ -219,17 +268,32 @@ def too_deep(body: bytes) -> bool:
     return True
 
 
+def too_many_parts(text: bytes) -> bool:
+    """Whether valid JSON has more parts than can be decoded without holding everybody up, and in
+    not many times the room of its bytes."""
+    if len(text) <= MAX_WRITTEN_OUT:
+        return False
+    try:
+        structure = _structure(text, b",")
+    except Unreadable:
+        return True
+    fields, values = structure.count(b":"), structure.count(b",")
+    brackets = len(structure) - fields - values
+    return fields > MAX_FIELDS or values > MAX_VALUES or brackets > MAX_BRACKETS
+
+
 def _refuse_many_fields(body: bytes) -> None:
     """Raises Unreadable for more fields than MAX_FIELDS. Colons inside strings are none."""
     if _structure(body).count(b":") > MAX_FIELDS:
         raise Unreadable(_TOO_MANY_FIELDS)
 
 
-def _structure(body: bytes) -> bytes:
-    """The brackets, all of one kind, and the colons outside of strings. Raises Unreadable."""
+def _structure(body: bytes, more: bytes = b"") -> bytes:
+    """The brackets, all of one kind, the colons and `more` outside of strings. Raises
+    Unreadable."""
     # Without its escapes, a quotation mark begins or ends a string.
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    quoted = bare.translate(_ONE_KIND_OF_BRACKET, _NOT_STRUCTURE)
+    quoted = bare.translate(_ONE_KIND_OF_BRACKET, _NOT_STRUCTURE.translate(None, more))
     if quoted.count(b'"') > 2 * MAX_STRINGS:
         raise Unreadable(_TOO_MANY_STRINGS)
     return b"".join(quoted.split(b'"')[::2])

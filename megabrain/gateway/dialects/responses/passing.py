@@ -1,18 +1,35 @@
-"""OpenAI Responses."""
+"""Responses as it passes through to a provider that speaks it."""
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
-from byok.providers.base import Endpoint
-from megabrain.gateway import sse
+from byok.providers.base import Endpoint, Fields
+from megabrain.gateway import envelope, sse
 from megabrain.gateway.dialects.base import Ask, Dialect, Events, decoded
 from megabrain.gateway.dialects.chat import openai_error
-from megabrain.gateway.errors import Code, Problem
-from megabrain.gateway.metering import Usage, count
+from megabrain.gateway.dialects.neutral import ENVELOPE_PREFIX
+from megabrain.gateway.dialects.responses.failures import failed_event, keep_alive_event
+from megabrain.gateway.dialects.responses.usage import usage_of
+from megabrain.gateway.errors import Problem
+from megabrain.gateway.metering import Usage
 
 _ENCODER = msgspec.json.Encoder()
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_ENVELOPE = ENVELOPE_PREFIX.encode()
+
+#: Of a response that has no answer, although it came with a 200.
+FAILED = ("failed", "cancelled")
+
+
+class _Item(msgspec.Struct):
+    type: str | None = None
+    encrypted_content: str | None = None
+
+
+_ITEM = msgspec.json.Decoder(_Item)
 
 
 class Responses(Dialect):
@@ -23,10 +40,47 @@ class Responses(Dialect):
         return openai_error(self, problem)
 
     def usage(self, answer: bytes) -> Usage | None:
-        return _usage(decoded(answer))
+        return usage_of(decoded(answer))
 
     def events(self, ask: Ask) -> Events:
         return ResponsesEvents()
+
+    def sound(self, answer: bytes) -> bool:
+        if not super().sound(answer):
+            return False
+        try:
+            status = msgspec.json.decode(_FIELDS.decode(answer).get("status", b"null"))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return status not in FAILED
+
+    def without_reasoning(self, fields: Fields, *, only_ours: bool) -> Fields:
+        unwanted = _is_ours if only_ours else _is_reasoning
+        try:
+            items = _ITEMS.decode(fields.get("input", b"null"))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return fields
+        kept = [item for item in items if not unwanted(item)]
+        if len(kept) == len(items):
+            return fields
+        return {**fields, "input": msgspec.Raw(_ENCODER.encode(kept))}
+
+
+def _is_ours(item: msgspec.Raw) -> bool:
+    return _ENVELOPE in bytes(item) and _holds(
+        item, lambda found: envelope.is_envelope(found.encrypted_content)
+    )
+
+
+def _is_reasoning(item: msgspec.Raw) -> bool:
+    return b'"reasoning"' in bytes(item) and _holds(item, lambda found: found.type == "reasoning")
+
+
+def _holds(item: msgspec.Raw, true_of: Callable[[_Item], bool]) -> bool:
+    try:
+        return true_of(_ITEM.decode(item))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 class ResponsesEvents(Events):
@@ -50,6 +104,7 @@ class ResponsesEvents(Events):
             and b'"response.completed"' not in block
             and b'"response.incomplete"' not in block
             and b'"response.failed"' not in block
+            and b'"response.cancelled"' not in block
             and b'"error"' not in block
             and b"\r" not in block
         )
@@ -63,7 +118,7 @@ class ResponsesEvents(Events):
     def read(self, event: sse.Event, raw: bytes) -> bytes:
         said = decoded(event.data)
         kind = said.get("type") if said else None
-        if said is None or kind in ("error", "response.failed"):
+        if said is None or kind in ("error", "response.failed", "response.cancelled"):
             self.error = event.data.encode()
             self.usage = _response_usage(said)
             self.usage_is_final = self.usage is not None
@@ -85,7 +140,7 @@ class ResponsesEvents(Events):
             return b": keep-alive\n\n"
         number = self._next_number()
         self._added += 1
-        return _event({"type": "keepalive", "sequence_number": number}, "keepalive")
+        return keep_alive_event(number)
 
     def failure(self, problem: Problem) -> bytes:
         response = {
@@ -95,17 +150,8 @@ class ResponsesEvents(Events):
             "model": "",
             "output": [],
             **self._response,
-            "status": "failed",
-            "error": {
-                "code": _FINAL.get(problem.code) or problem.code_for(Endpoint.RESPONSES),
-                "message": problem.message,
-            },
         }
-        number = self._next_number()
-        return _event(
-            {"type": "response.failed", "sequence_number": number, "response": response},
-            "response.failed",
-        )
+        return failed_event(response, problem, self._next_number())
 
     def _next_number(self) -> int:
         """The number after that of the last event the caller has seen."""
@@ -131,39 +177,9 @@ class ResponsesEvents(Events):
         return sse.Event(_ENCODER.encode(fields).decode(), event.name, event.id).emit()
 
 
-#: Codex goes by the code of a failed stream: with these it gives up, or waits the time the message
-#: names; with any other it tries five times more.
-_FINAL = {
-    Code.BYOK_NO_CREDIT: "insufficient_quota",
-    Code.BYOK_RATE_LIMITED: "rate_limit_exceeded",
-    Code.BYOK_KEY_REJECTED: "invalid_prompt",
-    Code.BYOK_NO_ACCESS: "invalid_prompt",
-    Code.BYOK_KEY_REQUIRED: "invalid_prompt",
-    Code.MODEL_NOT_FOUND: "invalid_prompt",
-    Code.INVALID_REQUEST: "invalid_prompt",
-}
-
-
-def _event(data: dict[str, object], name: str) -> bytes:
-    return sse.Event(_ENCODER.encode(data).decode(), name).emit()
-
-
 def _response_usage(said: dict[str, object] | None) -> Usage | None:
     response = said.get("response") if said else None
-    return _usage(response) if isinstance(response, dict) else None
-
-
-def _usage(answer: dict[str, object] | None) -> Usage | None:
-    said = answer.get("usage") if answer else None
-    if not isinstance(said, dict):
-        return None
-    return Usage.inclusive(
-        prompt=count(said, "input_tokens"),
-        read=count(said, "input_tokens_details", "cached_tokens"),
-        write=count(said, "input_tokens_details", "cache_write_tokens"),
-        output=count(said, "output_tokens"),
-        reasoning=count(said, "output_tokens_details", "reasoning_tokens"),
-    )
+    return usage_of(response) if isinstance(response, dict) else None
 
 
 RESPONSES = Responses()

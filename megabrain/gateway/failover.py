@@ -1,0 +1,70 @@
+"""Which attempt comes next, given how the ones before it went.
+
+Failing over ends where a request is refused for its own sake, after MAX_ATTEMPTS, or with the last
+candidate. Nothing here is asked once a byte of an answer has reached the caller.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from megabrain.gateway.attempts import Failed
+from megabrain.gateway.errors import Problem
+from megabrain.gateway.routing import Candidate
+from megabrain.gateway.snapshot import Key
+
+MAX_ATTEMPTS = 8
+
+
+class Failover:
+    """The candidates of one call that are still to be tried, best first."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate], out_of_order: Callable[[Key], bool]
+    ) -> None:
+        """`out_of_order` says whether a key's provider has been failing everybody."""
+        self._waiting = deque(candidates)
+        self._out_of_order = out_of_order
+        #: Reasoning in the conversation is signed for the key that it was with.
+        self._signer = candidates[0].key.id
+        self._tried_twice: set[UUID] = set()
+        self._without_reasoning: set[UUID] = set()
+        self.failures: list[Failed] = []
+
+    def next(self) -> Candidate | None:
+        """The candidate to try now, or None when there is none left."""
+        if not self._waiting or len(self.failures) >= MAX_ATTEMPTS:
+            return None
+        return self._waiting.popleft()
+
+    def strips_reasoning(self, candidate: Candidate) -> bool:
+        """Whether it gets the conversation without what another key, or nobody, has signed."""
+        key = candidate.key.id
+        return key != self._signer or key in self._without_reasoning
+
+    @property
+    def refusal(self) -> Problem | None:
+        """What the caller is told when nobody is left to be tried, unless a key failed otherwise:
+        that may pass, and then the request can be served."""
+        if all(failed.refusal is not None for failed in self.failures):
+            return self.failures[-1].refusal
+        return None
+
+    def failed(self, candidate: Candidate, failed: Failed) -> Problem | None:
+        """Take note of a failure. Returns the refusal that is the caller's answer, if it is one."""
+        self.failures.append(failed)
+        if failed.reasoning_refused and not self.strips_reasoning(candidate):
+            # The key was replaced, or another one served the turns before.
+            self._without_reasoning.add(candidate.key.id)
+            self._waiting.appendleft(candidate)
+            return None
+        if failed.inexpressible:
+            # Another provider's dialect may have a word for it.
+            return None
+        if failed.refusal is not None:
+            return failed.refusal
+        key = candidate.key.id
+        if failed.again and key not in self._tried_twice and not self._out_of_order(candidate.key):
+            self._tried_twice.add(key)
+            self._waiting.appendleft(candidate)
+        return None
