@@ -72,6 +72,7 @@ OF_EACH_ACCOUNT = {
     "byok/<uuid:key_id>/update/": Change({"secret": SECRET + "2"}),
     "byok/<uuid:key_id>/enabled/": Change({"enabled": "false"}),
     "byok/<uuid:key_id>/reminder/": Change({"remind_on": "2099-01-01"}),
+    "byok/<uuid:key_id>/failure/": Change({"on_failure": "balance"}),
     "byok/<uuid:key_id>/delete/": Change(),
     "byok/<uuid:key_id>/test/": Change(),
 }
@@ -135,6 +136,7 @@ READS = {
     "account/byok/<uuid:key_id>/details/",
     "account/byok/<uuid:key_id>/row/",
     "account/byok/models/<slug:provider>/",
+    "account/byok/route/",
     "account/profile/",
     "account/tokens/",
     "accounts/2fa/",
@@ -159,6 +161,7 @@ READS = {
     "orgs/<slug:slug>/byok/<uuid:key_id>/details/",
     "orgs/<slug:slug>/byok/<uuid:key_id>/row/",
     "orgs/<slug:slug>/byok/models/<slug:provider>/",
+    "orgs/<slug:slug>/byok/route/",
     "orgs/<slug:slug>/members/",
     "orgs/<slug:slug>/members/<uuid:id>/",
     "orgs/<slug:slug>/tokens/",

