@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 
 from byok.models import ProviderKey
 from byok.providers import name_of
+from megabrain.site.templatetags.ui import listed
 from orgs.access import account_url, enter_last
 from orgs.models import Account
 from orgs.permissions import Permission, assists
@@ -203,7 +204,7 @@ class Frame:
             return []
         keys = ProviderKey.objects.for_account(self.current).enabled()
         ids = keys.filter(health=ProviderKey.Health.FAILING).values_list("provider", flat=True)
-        return sorted(name_of(found) for found in ids)
+        return sorted(map(name_of, ids), key=str.lower)
 
     @cached_property
     def banners(self) -> list[Banner]:
@@ -234,9 +235,3 @@ class Frame:
                 account_url("byok:keys", self.current),
                 "See what is wrong",
             )
-
-
-def listed(names: list[str]) -> str:
-    """`A`, `A and B`, `A, B and C`."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last

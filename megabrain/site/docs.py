@@ -7,8 +7,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from byok.providers import PROVIDERS
-from byok.providers.base import Endpoint
+from byok.forms import iam_policy
+from byok.providers import PROVIDERS, custom
+from byok.providers.base import Endpoint, Provider
 from megabrain.site.error_codes import ERROR_CODES
 from megabrain.site.requests import SiteRequest
 
@@ -33,7 +34,7 @@ PAGES = [
     Page(
         "agents",
         "Connect an agent",
-        "Set-up for curl, the SDKs, Claude Code, Codex and five more.",
+        "Set-up for curl, the SDKs, Claude Code, Codex and four more.",
         "terminal",
     ),
     Page(
@@ -57,7 +58,21 @@ class Dialect:
 
     @property
     def providers(self) -> list[str]:
-        return [each.name for each in PROVIDERS.values() if self.endpoint in each.endpoints]
+        """Those whose models go by the vendor's name, which is what an agent is set up with."""
+        serving = (each for each in PROVIDERS.values() if self.endpoint in each.endpoints)
+        return [each.name for each in serving if not each.direct]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A provider in the guide, with the dialects it is asked in."""
+
+    provider: Provider
+
+    @property
+    def dialects(self) -> list[str]:
+        spoken = self.provider.endpoints
+        return [each.label for each in spoken if each is not Endpoint.COUNT_TOKENS]
 
 
 DIALECTS = [
@@ -90,7 +105,11 @@ def shared(slug: str) -> dict[str, object]:
         "current": slug,
         "following": PAGES[place + 1] if place + 1 < len(PAGES) else None,
         "base_url": settings.MEGABRAIN_BASE_URL,
-        "providers": PROVIDERS.values(),
+        "providers": [Listed(each) for each in PROVIDERS.values() if not each.direct],
+        "direct_providers": [Listed(each) for each in PROVIDERS.values() if each.direct],
+        "iam_policy": iam_policy(PROVIDERS["bedrock"].permissions),
+        "custom_endpoints": settings.MEGABRAIN_CUSTOM_ENDPOINTS,
+        "custom_name": custom.PROVIDER.name,
         "dialects": DIALECTS,
         "errors": ERROR_CODES,
         "limits": {

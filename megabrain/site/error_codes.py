@@ -59,10 +59,10 @@ ERROR_CODES = [
     ErrorCode(
         "endpoint_not_supported",
         "400",
-        "The providers that serve this model with your keys do not speak the dialect you asked "
-        "in. The message names the endpoint to use for this model.",
-        "Send the request to the endpoint the message names, or choose a model of another "
-        "provider for this agent.",
+        "What you asked for can be translated into no dialect in which your keys serve this "
+        "model: one for embeddings holds no conversation, and one for conversations makes no "
+        "embeddings. The message names the endpoints for this model.",
+        "Send the request to an endpoint the message names, or choose another model.",
     ),
     ErrorCode(
         "byok_key_rejected",
@@ -121,6 +121,16 @@ ERROR_CODES = [
         "The request could not be read: it is not JSON, is nested too deeply, or lacks a field "
         "that routing needs, such as model.",
         "Correct what the message names.",
+    ),
+    ErrorCode(
+        "unsupported_parameter",
+        "400",
+        "The request asks for something that none of the providers which would serve it can do, "
+        "and leaving it out would change what the request means: several answers at once, for "
+        "instance, sound, an earlier answer by its id, or a file that was uploaded elsewhere. "
+        "The message names the field, and so does param where the dialect has it.",
+        "Leave out the field that the message names, send the conversation or file itself "
+        "instead of an id, or choose a model of a provider that speaks your dialect.",
     ),
     ErrorCode(
         "request_too_large",

@@ -25,6 +25,7 @@ def home(request: SiteRequest) -> HttpResponse:
         "megabrain/landing.html",
         {
             "base_url": settings.MEGABRAIN_BASE_URL,
-            "providers": [provider.name for provider in PROVIDERS.values()],
+            "providers": [provider.name for provider in PROVIDERS.values() if not provider.direct],
+            "direct": sum(provider.direct for provider in PROVIDERS.values()),
         },
     )

@@ -216,6 +216,35 @@ document.addEventListener("input", ({ target }) => {
   }
 });
 
+// A credential in JSON is looked at while it is typed: <textarea data-shapes="[{field: pattern}]"
+// data-look="id of where to say it">. Nothing leaves the page for that.
+document.addEventListener("input", ({ target }) => {
+  if (!target.dataset.shapes) return;
+  document.getElementById(target.dataset.look).textContent = looks(
+    target.value,
+    JSON.parse(target.dataset.shapes),
+  );
+});
+
+/** What can be said of a credential so far. Of the forms it may have, the likeliest counts. */
+function looks(text, shapes) {
+  if (!text.trim()) return "";
+  let typed;
+  try {
+    typed = JSON.parse(text);
+  } catch {
+    return "Not complete JSON yet.";
+  }
+  if (typeof typed !== "object" || !typed || Array.isArray(typed))
+    return "This is JSON, but not an object in braces.";
+  const shared = (shape) => Object.keys(shape).filter((name) => name in typed).length;
+  const shape = shapes.reduce((best, each) => (shared(each) > shared(best) ? each : best));
+  const missing = Object.keys(shape).filter((name) => !typed[name]);
+  if (missing.length) return `Still missing: ${missing.join(", ")}.`;
+  const odd = Object.keys(shape).filter((name) => !new RegExp(shape[name]).test(typed[name]));
+  return odd.length ? `Does not look right yet: ${odd.join(", ")}.` : "This looks complete.";
+}
+
 // A proposal for another field, until that says something of its own: <input data-proposes="#slug">.
 document.addEventListener("input", ({ target }) => {
   const field = target.dataset.proposes && document.querySelector(target.dataset.proposes);

@@ -15,8 +15,20 @@ import pytest
 from tests.agents.wire import Wire
 from tests.gateway_fixture import Agent
 
-PROGRAMS = Path(__file__).parent.parent.parent / "var/agents/node_modules/.bin"
-HOW_TO = "{} is not installed: npm install --prefix var/agents {}"
+FOLDER = Path(__file__).parent.parent.parent / "var/agents"
+#: Where each agent is in there, and what installs it. `.ci/run` names the versions.
+PROGRAMS = {
+    "claude": (
+        "node_modules/.bin/claude",
+        "npm install --prefix var/agents @anthropic-ai/claude-code",
+    ),
+    "codex": ("node_modules/.bin/codex", "npm install --prefix var/agents @openai/codex"),
+    "opencode": ("node_modules/.bin/opencode", "npm install --prefix var/agents opencode-ai"),
+    "aider": (
+        "aider/bin/aider",
+        "python3 -m venv var/agents/aider && var/agents/aider/bin/pip install aider-chat",
+    ),
+}
 SECONDS = 60
 
 #: What the simulator has every agent do, through whatever tool the agent offers for it.
@@ -36,7 +48,9 @@ class Run:
 
     def made(self, name: str) -> str:
         """What is in a file that the agent made."""
-        return (self.folder / name).read_text()
+        path = self.folder / name
+        assert path.exists(), self.output
+        return path.read_text()
 
 
 @dataclass(frozen=True)
@@ -78,10 +92,11 @@ def desk(tmp_path: Path) -> Desk:
     return found
 
 
-def installed(program: str, package: str) -> str:
-    path = PROGRAMS / program
+def installed(program: str) -> str:
+    place, how = PROGRAMS[program]
+    path = FOLDER / place
     if not path.exists():
-        missing = HOW_TO.format(program, package)
+        missing = f"{program} is not installed: {how}"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)

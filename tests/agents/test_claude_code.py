@@ -13,7 +13,7 @@ pytestmark = pytest.mark.agents
 @pytest.fixture
 def claude(desk, wire, agent):
     """Gives Claude Code a prompt, with the gateway as its only address and our token."""
-    program = installed("claude", "@anthropic-ai/claude-code")
+    program = installed("claude")
 
     def run(prompt, model="claude-sonnet-5"):
         return desk.run(

@@ -30,7 +30,7 @@ supports_websockets = {websockets}
 @pytest.fixture
 def codex(desk, wire, agent):
     """Gives Codex a prompt, with the gateway as a provider of its own and our token."""
-    program = installed("codex", "@openai/codex")
+    program = installed("codex")
 
     def run(prompt, model="gpt-6-luna", *, websockets=False):
         folder = desk.home / ".codex"

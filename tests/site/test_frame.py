@@ -208,6 +208,14 @@ def test_failing_keys_are_named_until_they_are_off(owner_client: Client, make_ke
     assert titles(owner_client) == ["Your OpenAI key is failing."]
 
 
+def test_of_many_failing_keys_three_are_named(owner_client: Client, make_key: MakeKey):
+    for provider in ("nvidia", "openai", "anthropic", "novita", "neuralwatt"):
+        make_key(provider, health=ProviderKey.Health.FAILING)
+    assert titles(owner_client) == [
+        "Your Anthropic, Neuralwatt, Novita and 2 other keys are failing."
+    ]
+
+
 def test_another_accounts_keys_make_no_banner(stranger_client: Client, make_key: MakeKey):
     make_key("openai", health=ProviderKey.Health.FAILING)
     assert titles(stranger_client) == []

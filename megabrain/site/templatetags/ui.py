@@ -5,6 +5,7 @@ content is a block tag, because a Django include cannot take a slot: the tag's s
 the component's list of arguments, so a misspelt one is a template error.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import template
@@ -16,6 +17,18 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 register = template.Library()
+
+#: So many names are said before the others are only counted.
+NAMED = 3
+
+
+@register.filter
+def listed(names: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`; of more than four, `A, B, C and 2 other`."""
+    if len(names) > NAMED + 1:
+        names = [*names[:NAMED], f"{len(names) - NAMED} other"]
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 @register.simple_tag
