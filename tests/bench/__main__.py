@@ -11,7 +11,15 @@ from pathlib import Path
 import uvloop
 
 from tests.bench import load, wire
-from tests.bench.contenders import ROOT, Contender, Direct, Gateway, Nginx, installed
+from tests.bench.contenders import (
+    ROOT,
+    Contender,
+    Direct,
+    Gateway,
+    Nginx,
+    Translated,
+    installed,
+)
 from tests.bench.load import Pace
 from tests.bench.processes import Cores, Process, allow_many_files, free_port
 from tests.bench.report import Report
@@ -25,7 +33,7 @@ PACES = {
     "2,000 streams, 5 events a second each": Pace(2000, 5, length=12, ramp=4),
 }
 #: Only these are compared on streams: the others have no bar there.
-STREAMING = (Direct, Nginx, Gateway)
+STREAMING = (Direct, Nginx, Gateway, Translated)
 
 
 class Bench:
@@ -42,6 +50,8 @@ class Bench:
 
     async def run(self) -> None:
         for contender in self.contenders:
+            if isinstance(contender, Translated):
+                continue
             await self._calls(contender, wire.SMALL, 16, max(1.0, self.seconds / 2))
             if self.errors[contender.name]:
                 said = self.errors[contender.name][0]
@@ -60,6 +70,8 @@ class Bench:
             for number in range(self.rounds):
                 figures = {}
                 for contender in self._in_turn(number):
+                    if isinstance(contender, Translated):
+                        continue  # It is compared where the work is done: on events.
                     calls = await self._calls(contender, body, connections, self.seconds)
                     found = CallFigures.of(calls)
                     if found is not None:
@@ -82,6 +94,7 @@ class Bench:
                     2 * self.seconds,
                     contender.cpu,
                     contender.rss,
+                    spoken=contender.spoken,
                 )
                 self.answered[contender.name] += streams.ended
                 self.errors[contender.name] += streams.errors

@@ -26,6 +26,7 @@ class Contender(ABC):
     """One column of the report."""
 
     name: str
+    spoken = wire.CHAT
 
     def __init__(self, upstream: int, core: int | None, home: Path) -> None:
         self.upstream = upstream
@@ -45,7 +46,8 @@ class Contender(ABC):
         """The credential it wants, and what else."""
 
     def request(self, body: bytes) -> bytes:
-        return wire.request(body, f"127.0.0.1:{self.port}", self.headers)
+        host = f"127.0.0.1:{self.port}"
+        return wire.request(body, host, self.headers, self.spoken.path)
 
     def cpu(self) -> float:
         return self.process.cpu() if self.process else 0.0
@@ -144,6 +146,8 @@ class Gateway(Contender):
     """
 
     name = "gateway"
+    provider = "openai"
+    provider_key = PROVIDER_KEY
     _token = ""
 
     @property
@@ -153,7 +157,8 @@ class Gateway(Contender):
     def start(self) -> None:
         self._manage("migrate", "--verbosity", "0")
         self._manage("create_user", "--email", EMAIL, "--password-stdin", said="correct horse 42")
-        self._manage("add_key", "--account", EMAIL, "--provider", "openai", said=PROVIDER_KEY)
+        adding = ("add_key", "--account", EMAIL, "--provider", self.provider)
+        self._manage(*adding, said=self.provider_key)
         made = self._manage("create_token", "--email", EMAIL, "--name", "Bench")
         self._token = made.strip().splitlines()[-1]
         web = next(
@@ -177,7 +182,7 @@ class Gateway(Contender):
             "MEGABRAIN_BASE_URL": f"http://127.0.0.1:{self.port}",
             "MEGABRAIN_REQUESTS_PER_MINUTE": "1000000000",
             "MEGABRAIN_CONCURRENT_CALLS": "1000000",
-            "MEGABRAIN_UPSTREAM_OPENAI_URL": f"http://127.0.0.1:{self.upstream}/v1",
+            f"MEGABRAIN_UPSTREAM_{self.provider.upper()}_URL": f"http://127.0.0.1:{self.upstream}/v1",
             "DATABASE_URL": f"sqlite:///{self.home / 'megabrain.sqlite3'}",
             "REDIS_URL": "",
             "LOG_LEVEL": "WARNING",
@@ -196,6 +201,15 @@ class Gateway(Contender):
         if done.returncode:
             raise RuntimeError(f"manage.py {arguments[0]} failed.\n{done.stderr}")
         return done.stdout
+
+
+class Translated(Gateway):
+    """The same, for callers who speak Messages to a provider that speaks Chat Completions."""
+
+    name = "translated"
+    spoken = wire.MESSAGES
+    provider = "novita"
+    provider_key = "sk_sim-fast-" + "0123456789" * 3
 
 
 class LiteLLM(Contender):
@@ -274,4 +288,4 @@ def installed() -> tuple[list[type[Contender]], list[str]]:
             found.append(kind)
         else:
             missing.append(f"{kind.name} is not installed here, so it is left out ({where}).")
-    return [*found, Gateway], missing
+    return [*found, Gateway, Translated], missing

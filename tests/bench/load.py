@@ -187,8 +187,10 @@ class Reader(Connection):
         others: tuple[int, bytes],
         streams: Streams,
         going: asyncio.Event,
+        spoken: wire.Spoken,
     ) -> None:
         super().__init__()
+        self._spoken = spoken
         self._asked, request = first
         self._first = request
         self._others = others
@@ -222,14 +224,14 @@ class Reader(Connection):
             # Cut in the middle of an event, or of the frame around it.
             end = data.rfind(b"\n\n") + 2
             self._begun, data = (data, b"") if end < 2 else (data[end:], data[:end])
-        new = data.count(wire.EVENT)
+        new = data.count(self._spoken.event)
         if new:
             if not self._seen:
                 if not self.started.done():
                     self.started.set_result(None)
                 streams.first_bytes.append(now - self._asked_at)
             self._seen += new
-            at = data.rfind(wire.EVENT) + len(wire.EVENT)
+            at = data.rfind(self._spoken.event) + len(self._spoken.event)
             self._last = now - float(data[at : at + wire.TIMESTAMP_LENGTH])
             if streams.window.open:
                 streams.events += new
@@ -237,7 +239,7 @@ class Reader(Connection):
         elif not self._seen:
             # The headers alone. They are looked at again with what follows.
             self._begun = data + self._begun
-        self._done = self._done or b"data: [DONE]" in data
+        self._done = self._done or self._spoken.end in data
         if self._seen and data.endswith(b"0\r\n\r\n"):
             self._ended()
 
@@ -277,6 +279,7 @@ async def stream(
     cpu: Callable[[], float],
     rss: Callable[[], int],
     settle: float = 0.5,
+    spoken: wire.Spoken = wire.CHAT,
 ) -> Streams:
     """Keep so many streams open for so long, after they have all begun."""
     streams = Streams(Window(cpu))
@@ -286,7 +289,7 @@ async def stream(
     least = round((pace.ramp + settle) * pace.per_second)
 
     def asking(events: int) -> tuple[int, bytes]:
-        return events, request(wire.stream_body(events, pace.per_second))
+        return events, request(wire.stream_body(events, pace.per_second, spoken))
 
     lengths = [least + round(full * slot / pace.slots) for slot in range(pace.slots)]
     random.Random(0).shuffle(lengths)
@@ -294,7 +297,7 @@ async def stream(
     began = monotonic()
     for slot, length in enumerate(lengths):
         await asyncio.sleep(max(0.0, began + pace.ramp * slot / pace.slots - monotonic()))
-        reader = await _open(port, Reader(asking(length), asking(full), streams, going))
+        reader = await _open(port, Reader(asking(length), asking(full), streams, going, spoken))
         reader.ask()
         readers.append(reader)
     await asyncio.sleep(settle)

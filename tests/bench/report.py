@@ -21,11 +21,13 @@ BUSY = 16
 #: Milliseconds that the first byte may be delayed at the median, and CPU µs an event.
 FIRST_BYTE_BARS = {500: 10.0, 2000: 50.0}
 CPU_BARS = {500: 90.0}
+#: What a translated event may cost, in events that are passed through.
+TRANSLATED_BAR = 2.0
 LATEST_BARS = {1000: 1.0}
 MEMORY_BAR = 150.0
 
 _CALLS = "{:>11}  {:<8} {:>9} {:>8} {:>8} {:>8} {:>9} {:>22} {:>22}"
-_STREAMS = "{:>13}  {:<8} {:>16} {:>16} {:>9} {:>9} {:>10} {:>8} {:>7}"
+_STREAMS = "{:>13}  {:<10} {:>16} {:>16} {:>9} {:>9} {:>10} {:>8} {:>7}"
 
 
 class Report:
@@ -103,6 +105,15 @@ class Report:
                     *(f"{cpu:.0f}", f"{memory:.0f}", dropped),
                 )
             )
+            if who == "translated" and slots in CPU_BARS:
+                shares = [
+                    figures[who].cpu / figures["gateway"].cpu
+                    for figures in rounds
+                    if who in figures and figures.get("gateway") and figures["gateway"].cpu
+                ]
+                if shares:
+                    what = f"{slots:,} streams, CPU an event translated, × passed through"
+                    self._hold(what, median(shares), TRANSLATED_BAR, least=False)
             if who != "gateway":
                 continue
             streams = f"{slots:,} streams"

@@ -5,12 +5,28 @@ The prompt says how long and how fast a stream is, in the simulator's words.
 
 import json
 import re
+from dataclasses import dataclass
 
-MODEL = "openai/gpt-5.4-mini"
-PATH = "/v1/chat/completions"
+#: It takes tools at Chat Completions, so that both bodies pass through.
+MODEL = "openai/gpt-4.1"
 
-#: What the load counts, in whatever frame a proxy puts it: one in each event of a stream.
-EVENT = b'"content":"'
+
+@dataclass(frozen=True)
+class Spoken:
+    """What the load speaks, and what it counts in whatever frame a proxy puts it."""
+
+    path: str
+    model: str
+    #: One in each event of a stream, before its content.
+    event: bytes
+    #: In the terminal event.
+    end: bytes
+
+
+CHAT = Spoken("/v1/chat/completions", MODEL, b'"content":"', b"data: [DONE]")
+MESSAGES = Spoken(
+    "/v1/messages", "moonshotai/kimi-k3", b'"text_delta","text":"', b'"type":"message_stop"'
+)
 #: The moment of sending (CLOCK_MONOTONIC, which all processes share), always as long.
 TIMESTAMP = b"%017.6f"
 TIMESTAMP_LENGTH = 17
@@ -19,7 +35,7 @@ _ANSWER = {
     "id": "chatcmpl-bench",
     "object": "chat.completion",
     "created": 1_750_000_000,
-    "model": "gpt-5.4-mini",
+    "model": "gpt-4.1",
     "choices": [
         {
             "index": 0,
@@ -33,7 +49,7 @@ _CHUNK = {
     "id": "chatcmpl-bench",
     "object": "chat.completion.chunk",
     "created": 1_750_000_000,
-    "model": "gpt-5.4-mini",
+    "model": "gpt-4.1",
 }
 
 
@@ -75,13 +91,14 @@ SMALL = call_body("Say that it is as I say, please, and nothing else.")
 LARGE = _conversation(200 * 1024)
 
 
-def stream_body(events: int, pace: float) -> bytes:
+def stream_body(events: int, pace: float, spoken: Spoken = CHAT) -> bytes:
+    own = {"stream_options": {"include_usage": True}} if spoken is CHAT else {"max_tokens": 4096}
     return json.dumps(
         {
-            "model": MODEL,
+            "model": spoken.model,
             "messages": [{"role": "user", "content": f"stream: {events} events at {pace:g}/s"}],
             "stream": True,
-            "stream_options": {"include_usage": True},
+            **own,
         }
     ).encode()
 
@@ -95,10 +112,10 @@ def asked_stream(body: bytes) -> tuple[int, float] | None:
     return (int(found[1]), float(found[2])) if found else None
 
 
-def request(body: bytes, host: str, headers: dict[str, str]) -> bytes:
+def request(body: bytes, host: str, headers: dict[str, str], path: str = CHAT.path) -> bytes:
     """A whole HTTP request, written once and sent many times."""
     lines = [
-        f"POST {PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         f"host: {host}",
         "content-type: application/json",
         "accept: application/json",
