@@ -163,7 +163,8 @@ def catalogue() -> str:
 
 def upstreams() -> str:
     replaced = settings.MEGABRAIN_UPSTREAM_URLS
-    unknown = sorted(replaced.keys() - PROVIDERS.keys())
+    hosts = {host for provider in PROVIDERS.values() for host in provider.hosts}
+    unknown = sorted(replaced.keys() - PROVIDERS.keys() - hosts)
     if unknown:
         names = ", ".join(
             f"MEGABRAIN_UPSTREAM_{id_.upper().replace('-', '_')}_URL" for id_ in unknown
@@ -172,8 +173,22 @@ def upstreams() -> str:
     if settings.MEGABRAIN_SIMULATOR:
         return "Providers are simulated: no call leaves this machine."
     if replaced:
-        return f"{len(replaced)} of {len(PROVIDERS)} are called at an address of the operator's."
+        count = len(replaced.keys() - hosts)
+        return f"{count} of {len(PROVIDERS)} are called at an address of the operator's."
     return "Every provider is called at its own address."
+
+
+def endpoints() -> str:
+    networks = settings.MEGABRAIN_CUSTOM_ENDPOINT_NETWORKS
+    if not settings.MEGABRAIN_CUSTOM_ENDPOINTS:
+        if networks:
+            raise Trouble(
+                "MEGABRAIN_CUSTOM_ENDPOINT_NETWORKS is set and has no effect. Set "
+                "MEGABRAIN_CUSTOM_ENDPOINTS, too, or remove it."
+            )
+        return "Accounts cannot add endpoints of their own."
+    where = " and ".join(["public addresses", *map(str, networks)])
+    return f"Accounts can add endpoints of their own, at {where}."
 
 
 CHECKS: dict[str, Callable[[], str]] = {
@@ -185,6 +200,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "clock": clock,
     "catalogue": catalogue,
     "providers": upstreams,
+    "endpoints": endpoints,
 }
 
 

@@ -9,6 +9,7 @@ to start on a missing or weak setting and names it. docs/settings.md describes e
 import base64
 import os
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -205,6 +206,7 @@ else:
 CELERY_BEAT_SCHEDULE_FILENAME = str(MEGABRAIN_HOME / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "expire-stuck-key-tests": {"task": "byok.tasks.expire_stuck_key_tests", "schedule": 30.0},
+    "tell-of-failing-keys": {"task": "byok.tasks.tell_of_failing_keys", "schedule": 60.0},
     "verify-audit-chains": {
         "task": "orgs.tasks.verify_audit_chains",
         "schedule": 60.0,
@@ -346,6 +348,7 @@ MEGABRAIN_UPSTREAM_URLS = {
     for name, url in os.environ.items()
     if name.startswith(_UPSTREAM[0]) and name.endswith(_UPSTREAM[1])
 }
+MEGABRAIN_UPSTREAM_CONNECTIONS = env.int("MEGABRAIN_UPSTREAM_CONNECTIONS", default=8192)
 MEGABRAIN_CONNECT_SECONDS = env.float("MEGABRAIN_CONNECT_SECONDS", default=5)
 MEGABRAIN_FIRST_BYTE_SECONDS = env.float("MEGABRAIN_FIRST_BYTE_SECONDS", default=120)
 MEGABRAIN_IDLE_SECONDS = env.float("MEGABRAIN_IDLE_SECONDS", default=60)
@@ -354,6 +357,18 @@ MEGABRAIN_KEEPALIVE_SECONDS = env.float("MEGABRAIN_KEEPALIVE_SECONDS", default=1
 MEGABRAIN_DRAIN_SECONDS = env.float("MEGABRAIN_DRAIN_SECONDS", default=120)
 MEGABRAIN_REQUESTS_PER_MINUTE = env.int("MEGABRAIN_REQUESTS_PER_MINUTE", default=600)
 MEGABRAIN_CONCURRENT_CALLS = env.int("MEGABRAIN_CONCURRENT_CALLS", default=128)
+
+# Endpoints that customers name themselves, and networks of the operator's that they may be in.
+MEGABRAIN_CUSTOM_ENDPOINTS = env.bool("MEGABRAIN_CUSTOM_ENDPOINTS", default=False)
+try:
+    MEGABRAIN_CUSTOM_ENDPOINT_NETWORKS = [
+        ip_network(text.strip())
+        for text in env.list("MEGABRAIN_CUSTOM_ENDPOINT_NETWORKS", default=[])
+    ]
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"MEGABRAIN_CUSTOM_ENDPOINT_NETWORKS is a list such as 10.1.0.0/16,fd00::/8: {error}."
+    ) from None
 
 if MEGABRAIN_FIRST_BYTE_SECONDS > 600:
     raise ImproperlyConfigured("MEGABRAIN_FIRST_BYTE_SECONDS may be at most 600.")
