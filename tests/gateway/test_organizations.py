@@ -435,9 +435,9 @@ def test_who_manages_keys_gets_the_page_and_members_whom_to_ask(
         for user in (owner, billing_manager):
             told = refusal(join(user, way))[1].message
             assert told.startswith("Acme has no enabled provider key that serves openai/gpt-6-luna")
-            assert told.endswith(f"Add one of OpenAI at {page}.")
+            assert told.endswith(f"Add one of AWS Bedrock or OpenAI at {page}.")
         told = refusal(join(member, way))[1].message
-        assert told.endswith("Ask an owner or billing manager of Acme to add one of OpenAI.")
+        assert told.endswith("Ask an owner or billing manager of Acme to add one of AWS Bedrock or OpenAI.")
         assert settings.MEGABRAIN_BASE_URL not in told
 
 
@@ -457,7 +457,8 @@ def test_a_disabled_key_is_the_organizations(join, key, organization, owner, mem
     told = refusal(join(member))[1].message
     assert f"Acme's OpenAI key {str(stored.pk)[:8]} is disabled" in told
     assert told.endswith(
-        "Ask an owner or billing manager of Acme to enable it, or add a key of OpenAI."
+        "Ask an owner or billing manager of Acme to enable it, or add a key of AWS Bedrock or "
+        "OpenAI."
     )
 
 
@@ -474,9 +475,10 @@ def test_a_rejected_key_is_for_those_who_manage_keys(
 
 def test_at_the_wrong_endpoint_the_organizations_keys_are_meant(join, key, organization, member):
     key("novita", account=organization)
-    answer = join(member).post("messages", MESSAGES.body(model="deepseek/deepseek-v4-flash"))
-    told = MESSAGES.error(answer).message
-    assert told.startswith("With Acme's provider keys deepseek/deepseek-v4-flash is served at")
+    model = "deepseek/deepseek-v4-pro-0813"
+    body = {"model": model, "prompt": "def f(", "suffix": "return x"}
+    told = CHAT.error(join(member).post("fim/completions", body)).message
+    assert told.startswith(f"With Acme's provider keys {model} is served at")
 
 
 # Records ----------------------------------------------------------------------------------------
