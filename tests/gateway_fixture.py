@@ -123,6 +123,7 @@ def running_gateway(
             access_log=False,
             lifespan="on",
             http="megabrain.server:Http",
+            ws="none",
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=1,
