@@ -279,7 +279,7 @@ def test_it_ends_as_documented(agent, key, usage_row, proxy, short_waits, name, 
         assert told.code == row.outcome or fault.code == "invalid_request"
         if expected >= 429:
             assert told.code == fault.code
-    assert UsageRecord.objects.count() == 1
+    assert UsageRecord.objects.filter(account_id=stored.account_id).count() == 1
     # And then everything is well again.
     proxy.fault = healthy
     after = agent.post(dialect.path, dialect.body("say: pong", model=MODEL))
