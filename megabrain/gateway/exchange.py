@@ -8,6 +8,7 @@ import itertools
 import re
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from enum import Enum
 
 import msgspec
 
@@ -42,6 +43,16 @@ _FRAMED = (Endpoint.INVOKE_MODEL, Endpoint.CONVERSE)
 _TOO_MANY_PARTS = (
     f"The body has too many values to be translated for another provider: {MAX_VALUES:,} at most."
 )
+
+
+class Strip(Enum):
+    """Which reasoning of earlier turns is left out of a request."""
+
+    NOTHING = "nothing"
+    #: What does not say who made it, for a key that takes over.
+    UNNAMED = "unnamed"
+    #: All that is signed or sealed, for a key that has refused it.
+    EVERYTHING = "everything"
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -87,20 +98,20 @@ class Exchange(ABC):
 class PassingThrough(Exchange):
     """The provider speaks the caller's dialect.
 
-    `stripped` leaves out signed reasoning, which another key or provider has made.
+    Nobody knows who signed the reasoning in such a body, so `strip` leaves out all or none.
     """
 
     def __init__(
-        self, call: Call, ask: Ask, dialect: Dialect, candidate: Candidate, *, stripped: bool
+        self, call: Call, ask: Ask, dialect: Dialect, candidate: Candidate, *, strip: Strip
     ) -> None:
         super().__init__(call, ask, dialect.at(candidate.provider), candidate)
-        self.stripped = stripped
+        self._stripped = strip is not Strip.NOTHING
         call.dropped = ()
 
     def body(self) -> bytes:
         ask = self.ask
-        if self.stripped or _ENVELOPE.search(ask.body):
-            fields = self.dialect.without_reasoning(ask.fields, only_ours=not self.stripped)
+        if self._stripped or _ENVELOPE.search(ask.body):
+            fields = self.dialect.without_reasoning(ask.fields, only_ours=not self._stripped)
             ask = replace(ask, fields=fields)
         return self.dialect.write(ask, self.candidate)
 
@@ -118,7 +129,7 @@ class Translating(Exchange):
     """The provider speaks another dialect."""
 
     def __init__(
-        self, call: Call, ask: Ask, dialect: Dialect, candidate: Candidate, *, stripped: bool
+        self, call: Call, ask: Ask, dialect: Dialect, candidate: Candidate, *, strip: Strip
     ) -> None:
         super().__init__(call, ask, dialect, candidate)
         assert call.caller is not None
@@ -146,8 +157,8 @@ class Translating(Exchange):
         if too_many_parts(ask.body):
             raise Unreadable(_TOO_MANY_PARTS)
         self._prompt = self._ours.parse(ask, call.caller.account_id)
-        if stripped:
-            _strip(self._prompt)
+        if strip is not Strip.NOTHING:
+            _leave_out(self._prompt, named=strip is Strip.EVERYTHING)
 
     def body(self) -> bytes:
         body = self._theirs.request(self._prompt, self._target)
@@ -176,26 +187,28 @@ def _told(dropped: list[str]) -> tuple[str, ...]:
 
 
 def exchange(
-    call: Call, ask: Ask, dialect: Dialect, candidate: Candidate, *, stripped: bool
+    call: Call, ask: Ask, dialect: Dialect, candidate: Candidate, *, strip: Strip
 ) -> Exchange:
     """The exchange of one attempt. Raises Unreadable and Inexpressible.
 
-    `stripped` says that the reasoning in the conversation is not this provider key's.
+    `strip` says which reasoning of earlier turns this provider key is not given.
     """
     alike = dialect.alike or {dialect.endpoint}
     if candidate.endpoint in alike and dialect.passes(ask, candidate.provider):
-        return PassingThrough(call, ask, dialect, candidate, stripped=stripped)
-    return Translating(call, ask, dialect, candidate, stripped=stripped)
+        return PassingThrough(call, ask, dialect, candidate, strip=strip)
+    return Translating(call, ask, dialect, candidate, strip=strip)
 
 
-def _strip(prompt: Prompt) -> None:
-    """Leave out the reasoning that does not say who made it.
+def _leave_out(prompt: Prompt, *, named: bool) -> None:
+    """Leave out the reasoning that does not say who made it; `named` adds what does.
 
-    Whatever came in an envelope does, and goes back to nobody else as it is.
+    What came in an envelope names its maker, and goes back to nobody else as it is. The plain text
+    that Chat hosts insist on is signed by nobody.
     """
     for turn in prompt.turns:
         turn.blocks = [
             block
             for block in turn.blocks
-            if not isinstance(block, Reasoning) or block.origin is not None
+            if not isinstance(block, Reasoning)
+            or (block.origin is not None and (not named or block.maker == "chat"))
         ]

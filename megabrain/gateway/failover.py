@@ -10,6 +10,7 @@ from uuid import UUID
 
 from megabrain.gateway.attempts import Failed
 from megabrain.gateway.errors import Problem
+from megabrain.gateway.exchange import Strip
 from megabrain.gateway.routing import Candidate
 from megabrain.gateway.snapshot import Key
 
@@ -37,10 +38,12 @@ class Failover:
             return None
         return self._waiting.popleft()
 
-    def strips_reasoning(self, candidate: Candidate) -> bool:
-        """Whether it gets the conversation without what another key, or nobody, has signed."""
+    def strips(self, candidate: Candidate) -> Strip:
+        """What it gets the conversation without."""
         key = candidate.key.id
-        return key != self._signer or key in self._without_reasoning
+        if key in self._without_reasoning:
+            return Strip.EVERYTHING
+        return Strip.NOTHING if key == self._signer else Strip.UNNAMED
 
     @property
     def refusal(self) -> Problem | None:
@@ -53,8 +56,8 @@ class Failover:
     def failed(self, candidate: Candidate, failed: Failed) -> Problem | None:
         """Take note of a failure. Returns the refusal that is the caller's answer, if it is one."""
         self.failures.append(failed)
-        if failed.reasoning_refused and not self.strips_reasoning(candidate):
-            # The key was replaced, or another one served the turns before.
+        if failed.reasoning_refused and candidate.key.id not in self._without_reasoning:
+            # Its secret was replaced, or another key served the turns before.
             self._without_reasoning.add(candidate.key.id)
             self._waiting.appendleft(candidate)
             return None

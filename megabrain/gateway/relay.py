@@ -32,7 +32,7 @@ from megabrain.gateway.dialects.base import Ask, Events, Unreadable
 from megabrain.gateway.dialects.translation import Inexpressible
 from megabrain.gateway.errors import Code, Problem, internal_error
 from megabrain.gateway.eventstream import FrameSplitter
-from megabrain.gateway.exchange import Exchange, exchange
+from megabrain.gateway.exchange import Exchange, Strip, exchange
 from megabrain.gateway.failover import Failover
 from megabrain.gateway.key_health import KeyHealth
 from megabrain.gateway.keyholder import keyholder
@@ -98,8 +98,7 @@ class Relay:
                 current = await self._still(candidate) if plan.failures else candidate
                 if current is None:
                     continue
-                stripped = plan.strips_reasoning(current)
-                failed = await self._attempt(current, watch, stripped=stripped)
+                failed = await self._attempt(current, watch, plan.strips(current))
                 if failed is None:
                     return
                 refusal = plan.failed(candidate, failed)
@@ -133,12 +132,10 @@ class Relay:
 
     # One attempt -----------------------------------------------------------------------------
 
-    async def _attempt(
-        self, candidate: Candidate, watch: Watch, *, stripped: bool
-    ) -> Failed | None:
+    async def _attempt(self, candidate: Candidate, watch: Watch, strip: Strip) -> Failed | None:
         """Serve the call with this key, or say why not."""
         try:
-            exchanged, body = await self._written(candidate, stripped=stripped)
+            exchanged, body = await self._written(candidate, strip)
         except (Unreadable, Inexpressible) as error:
             return refused(candidate, str(error), error.field)
         attempt = Attempt(candidate)
@@ -167,11 +164,11 @@ class Relay:
         self._health.failed(failed, self._call.model)
         return failed
 
-    async def _written(self, candidate: Candidate, *, stripped: bool) -> tuple[Exchange, bytes]:
+    async def _written(self, candidate: Candidate, strip: Strip) -> tuple[Exchange, bytes]:
         """An exchange and the body that it begins with. Raises Unreadable and Inexpressible."""
 
         def write() -> tuple[Exchange, bytes]:
-            made = exchange(self._call, self._ask, self._dialect, candidate, stripped=stripped)
+            made = exchange(self._call, self._ask, self._dialect, candidate, strip=strip)
             return made, made.body()
 
         return await _in_turns(write, len(self._ask.body))

@@ -2,11 +2,21 @@
 
 import pytest
 
+from byok.actions import update_key
 from byok.models import ProviderKey
+from byok.vault import Secret
+from megabrain.simulator.providers import sample_keys
+from orgs.origin import Origin
+from tests.fault_proxy import Wire, fault_proxy
 from tests.gateway.dialect import CHAT, MESSAGES
 from tests.gateway.matrix.callers import CALLERS, Asked, MessagesCaller
 
 CLAUDE = "anthropic/claude-haiku-5.5"
+REFUSED = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 91\r\n"
+    b"connection: close\r\n\r\n"
+    b'{"error":{"message":"It could not be verified.","code":"invalid_encrypted_content"}}       '
+)
 OPEN_WEIGHT = "openai/gpt-oss-120b"
 CALL = 'call: get_weather {"city": "Paris"}'
 
@@ -70,6 +80,31 @@ def test_a_refused_signature_costs_one_more_attempt_and_nothing_else(agent, key,
     assert answer.headers["x-megabrain-attempts"] == "2"
     row = usage_row(answer.headers["x-request-id"])
     assert [attempt["outcome"] for attempt in row.attempts] == ["bad_request", "ok"]
+
+
+def test_a_replaced_secret_that_cannot_read_its_forerunners_thoughts_goes_on_without(
+    agent, key, owner, simulator, settings
+):
+    stored, caller, model = key("openai"), MessagesCaller(), "openai/gpt-6-luna"
+    told = caller.ask(agent, model, Asked(CALL, tools=True, effort="high"), stream=False)
+    assert told.reasoning
+    # The new one is of another organization, whose key opens nothing of the old one's.
+    secret = Secret(sample_keys()["openai"] + "0")
+    update_key(actor=owner, key=stored, secret=secret, origin=Origin())
+    seen = []
+
+    def of_another_organization(wire: Wire) -> None:
+        seen.append(b'"encrypted_content":"' in wire.read())
+        wire.send(REFUSED if seen[-1] else wire.answer())
+
+    with fault_proxy(simulator.address) as proxy:
+        url = proxy.url(simulator.url("openai"))
+        settings.MEGABRAIN_UPSTREAM_URLS = {**settings.MEGABRAIN_UPSTREAM_URLS, "openai": url}
+        proxy.fault = of_another_organization
+        history = caller.results(told, ["21 degrees"])
+        asked = Asked(tools=True, effort="high", history=history)
+        assert "21 degrees" in caller.ask(agent, model, asked, stream=False).text
+    assert seen == [True, False]
 
 
 def test_what_one_provider_cannot_be_asked_another_one_is(agent, key, simulator):
