@@ -15,17 +15,15 @@ import msgspec
 from byok.providers.base import Endpoint
 from megabrain.gateway import envelope
 from megabrain.gateway.call import Call
-from megabrain.gateway.dialects import CALLER_SIDES, PROVIDER_SIDES, Dialect
+from megabrain.gateway.dialects import CALLER_SIDES, PROVIDER_SIDES, Dialect, parsed
 from megabrain.gateway.dialects.base import (
-    MAX_VALUES,
     Ask,
     Events,
-    Unreadable,
     body_of,
     too_many_parts,
 )
 from megabrain.gateway.dialects.neutral import Origin, Prompt, Reasoning
-from megabrain.gateway.dialects.translation import CallerSide, Target, Told, TranslatedEvents
+from megabrain.gateway.dialects.translation import Target, Told, TranslatedEvents
 from megabrain.gateway.eventstream import FrameSplitter
 from megabrain.gateway.metering import Usage
 from megabrain.gateway.routing import Candidate
@@ -38,11 +36,6 @@ _NAME = re.compile(r"[a-z][a-z_.]{0,40}")
 _MOST_DROPPED = 20
 #: Spoken in frames of Amazon's event stream rather than in server-sent events.
 _FRAMED = (Endpoint.INVOKE_MODEL, Endpoint.CONVERSE)
-
-
-_TOO_MANY_PARTS = (
-    f"The body has too many values to be translated for another provider: {MAX_VALUES:,} at most."
-)
 
 
 class Strip(Enum):
@@ -134,7 +127,7 @@ class Translating(Exchange):
         super().__init__(call, ask, dialect, candidate)
         assert call.caller is not None
         assert call.model is not None
-        self._ours: CallerSide = CALLER_SIDES[call.endpoint]
+        self._ours = CALLER_SIDES[call.endpoint]
         self._theirs = PROVIDER_SIDES[self.endpoint]
         key, offer = candidate.key, candidate.offer
         origin = Origin(key.provider, str(key.id), offer.upstream_id)
@@ -154,9 +147,7 @@ class Translating(Exchange):
             created=int(call.created_at.timestamp()),
             origin=origin,
         )
-        if too_many_parts(ask.body):
-            raise Unreadable(_TOO_MANY_PARTS)
-        self._prompt = self._ours.parse(ask, call.caller.account_id)
+        self._prompt = parsed(call.endpoint, ask, call.caller.account_id)
         if strip is not Strip.NOTHING:
             _leave_out(self._prompt, named=strip is Strip.EVERYTHING)
 

@@ -9,7 +9,6 @@ it used.
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic, perf_counter
-from typing import TypeVar
 
 import structlog
 from django.conf import settings
@@ -40,17 +39,15 @@ from megabrain.gateway.metering import BYTES_PER_TOKEN, estimate
 from megabrain.gateway.reply import Headers, Reply
 from megabrain.gateway.routing import Candidate, Route
 from megabrain.gateway.sse import EventTooLong, Splitter
+from megabrain.gateway.turns import in_turns
 from megabrain.gateway.upstream import Answer, Unreachable, Upstream
 from megabrain.gateway.watch import STOPPING, Interrupted, Watch
 
 log = structlog.get_logger(__name__)
 
-_Made = TypeVar("_Made")
 MAX_ANSWER = 32 * 1024 * 1024
 #: Enough to classify an error and to quote it; the rest is not waited for.
 MAX_ERROR = 64 * 1024
-#: A larger body or answer is written in a thread, so that others have their turn.
-INLINE = 256 * 1024
 #: The server takes a piece whatever its size, and waits for its reader only between two.
 IN_ONE_PIECE = 64 * 1024
 #: An answer in one piece begins when all of it has been written, and that may take so many times
@@ -171,7 +168,7 @@ class Relay:
             made = exchange(self._call, self._ask, self._dialect, candidate, strip=strip)
             return made, made.body()
 
-        return await _in_turns(write, len(self._ask.body))
+        return await in_turns(write, len(self._ask.body))
 
     async def _ask_provider(
         self,
@@ -255,7 +252,7 @@ class Relay:
         said = await self._read_up_to(MAX_ANSWER, answer, watch)
         if len(said) > MAX_ANSWER:
             return unavailable(candidate, "sent an answer that is too long")
-        whole = await _in_turns(lambda: exchanged.whole(said), len(said))
+        whole = await in_turns(lambda: exchanged.whole(said), len(said))
         if whole is None:
             return self._not_an_answer(candidate, answer, said, secret)
         body = whole.body
@@ -489,10 +486,3 @@ class Relay:
             return
         context = call.model.context if call.model else None
         call.usage = estimate(len(self._ask.body), output_tokens, call.usage, context)
-
-
-async def _in_turns(work: Callable[[], _Made], size: int) -> _Made:
-    """The work on so many bytes; in a thread where it would hold up everybody else."""
-    if size <= INLINE:
-        return work()
-    return await asyncio.to_thread(work)

@@ -17,7 +17,7 @@ from megabrain.gateway import model_list
 from megabrain.gateway.auth import authenticate
 from megabrain.gateway.call import CLIENT_CLOSED, CLIENT_CLOSED_STATUS, Call
 from megabrain.gateway.callers import Caller
-from megabrain.gateway.dialects import CALLER_SIDES, DIALECTS, Dialect
+from megabrain.gateway.dialects import DIALECTS, Dialect, parsed
 from megabrain.gateway.dialects.base import Ask, Unreadable
 from megabrain.gateway.dialects.counting import count_tokens
 from megabrain.gateway.dialects.translation import Inexpressible
@@ -36,6 +36,7 @@ from megabrain.gateway.routing import (
     usable_now,
 )
 from megabrain.gateway.snapshot import FRESH_SECONDS, SnapshotUnavailable
+from megabrain.gateway.turns import in_turns
 from megabrain.gateway.watch import Watch
 from orgs.permissions import Permission
 
@@ -139,12 +140,17 @@ async def _relay(
 async def _count(call: Call, ask: Ask, reply: Reply) -> None:
     """Count the tokens here, for a provider that does not count ahead of a call."""
     assert call.caller is not None
+    account_id = call.caller.account_id
+
+    def count() -> int:
+        return count_tokens(parsed(Endpoint.COUNT_TOKENS, ask, account_id))
+
     try:
-        prompt = CALLER_SIDES[Endpoint.COUNT_TOKENS].parse(ask, call.caller.account_id)
+        counted = await in_turns(count, len(ask.body))
     except (Unreadable, Inexpressible) as error:
         raise Problem(Code.INVALID_REQUEST, str(error), param=error.field) from None
     call.status, call.outcome = 200, "ok"
-    await reply.whole(200, _ENCODER.encode({"input_tokens": count_tokens(prompt)}))
+    await reply.whole(200, _ENCODER.encode({"input_tokens": counted}))
 
 
 def _read(dialect: Dialect, body: bytes) -> Ask:

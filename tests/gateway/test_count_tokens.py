@@ -72,3 +72,12 @@ def test_what_cannot_be_read_is_refused_with_the_name_of_the_field(agent, key):
     answer = agent.post("messages/count_tokens", body)
     assert answer.status_code == 400
     assert "messages" in answer.json()["error"]["message"]
+
+
+def test_a_body_of_too_many_parts_is_refused_before_it_is_decoded(agent, key):
+    key("openai")
+    numbers = b"[" + b"1," * 1_000_001 + b"1]"
+    body = b'{"model":"openai/gpt-6-luna","messages":[],"odd":' + numbers + b"}"
+    answer = agent.post("messages/count_tokens", data=body)
+    assert answer.status_code == 400
+    assert "too many values" in answer.json()["error"]["message"]

@@ -1,9 +1,16 @@
 """The wire formats that callers and providers speak, by the endpoint they speak them at."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from byok.providers.base import Endpoint
-from megabrain.gateway.dialects.base import Dialect
+from megabrain.gateway.dialects.base import (
+    MAX_VALUES,
+    Ask,
+    Dialect,
+    Unreadable,
+    too_many_parts,
+)
 from megabrain.gateway.dialects.chat import CHAT, ChatCallers, ChatProviders
 from megabrain.gateway.dialects.completions import COMPLETIONS, COMPLETIONS_CALLER_SIDE, FIM
 from megabrain.gateway.dialects.converse import CONVERSE
@@ -13,6 +20,7 @@ from megabrain.gateway.dialects.gemini import GEMINI, GEMINI_COUNTING
 from megabrain.gateway.dialects.messages import CALLER as MESSAGES_CALLER
 from megabrain.gateway.dialects.messages import COUNT_TOKENS, MESSAGES
 from megabrain.gateway.dialects.messages import PROVIDER as MESSAGES_PROVIDER
+from megabrain.gateway.dialects.neutral import Prompt
 from megabrain.gateway.dialects.responses import CALLER as RESPONSES_CALLER
 from megabrain.gateway.dialects.responses import PROVIDER as RESPONSES_PROVIDER
 from megabrain.gateway.dialects.responses import RESPONSES
@@ -27,6 +35,7 @@ __all__ = [
     "PROVIDER_SIDES",
     "RESPONSES",
     "Dialect",
+    "parsed",
 ]
 
 DIALECTS: Mapping[Endpoint, Dialect] = {
@@ -42,6 +51,9 @@ CALLER_SIDES: Mapping[Endpoint, CallerSide] = {
     Endpoint.COUNT_TOKENS: CountingCaller(),
     Endpoint.COMPLETIONS: COMPLETIONS_CALLER_SIDE,
 }
+_TOO_MANY_PARTS = (
+    f"The body has too many values to be translated for another provider: {MAX_VALUES:,} at most."
+)
 #: Who writes such requests for a provider, and reads its answers.
 PROVIDER_SIDES: Mapping[Endpoint, ProviderSide] = {
     Endpoint.CHAT: ChatProviders(),
@@ -52,3 +64,10 @@ PROVIDER_SIDES: Mapping[Endpoint, ProviderSide] = {
     Endpoint.COUNT_TOKENS: GEMINI_COUNTING,
     Endpoint.CONVERSE: CONVERSE,
 }
+
+
+def parsed(endpoint: Endpoint, ask: Ask, account_id: UUID) -> Prompt:
+    """A request at this endpoint in neutral terms. Raises Unreadable and Inexpressible."""
+    if too_many_parts(ask.body):
+        raise Unreadable(_TOO_MANY_PARTS)
+    return CALLER_SIDES[endpoint].parse(ask, account_id)
