@@ -1,6 +1,7 @@
 """What people are told by e-mail of their provider keys."""
 
 from datetime import timedelta
+from time import monotonic
 
 import structlog
 from django.conf import settings
@@ -17,18 +18,23 @@ log = structlog.get_logger(__name__)
 
 #: A key that fails, works and fails again within so long is told of once.
 ONCE_IN = timedelta(days=1)
-#: In one run; the next one takes the others.
+#: In one run, and so many seconds of it: a mail server that does not answer takes its time over
+#: every letter. The next run takes the others.
 AT_ONCE = 100
+SECONDS = 60.0
 
 
 def tell_of_failing_keys() -> int:
     """Write to those who manage a key that has started to fail, once; say of how many keys.
 
     Safe to run twice at once: whoever marks a key writes. Where no letter could be sent the mark is
-    taken back, and the next run tries again.
+    taken back, and the next run tries again; a process that is killed in between tells nobody of
+    that one key, rather than somebody twice.
     """
-    told = 0
+    told, until = 0, monotonic() + SECONDS
     for key in _untold().select_related("account").order_by("health_at")[:AT_ONCE]:
+        if monotonic() > until:
+            break
         now = timezone.now()
         if not _untold().filter(pk=key.pk).update(failing_told_at=now):
             continue
