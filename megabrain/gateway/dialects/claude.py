@@ -30,8 +30,6 @@ _RATIOS = {
     Effort.MAX: 0.95,
 }
 _LEAST_BUDGET, _LARGEST_BUDGET = 1024, 128_000
-#: What a budget is worth as an effort. These are LiteLLM's thresholds.
-_BUDGETS = ((4096, Effort.HIGH), (2048, Effort.MEDIUM), (1024, Effort.LOW), (0, Effort.MINIMAL))
 #: For a caller who names no limit: the answer in one piece is to come within ten minutes.
 _DEFAULT_OUTPUT = 32_000
 
@@ -175,13 +173,8 @@ def thinking(prompt: Prompt, rules: Claude, max_output: int | None) -> Thinking:
         return _counted(effort, budget, limit, ceiling)
     if not rules.adaptive:
         return Thinking(None, None, limit)
-    wanted = effort if effort is not None else effort_of(budget or 0)
+    wanted = prompt.wanted_effort or Effort.MINIMAL
     return Thinking(adaptive, nearest(wanted, rules.efforts), limit)
-
-
-def effort_of(budget: int) -> Effort:
-    """What a budget of thinking tokens is worth as an effort."""
-    return next(effort for least, effort in _BUDGETS if budget >= least)
 
 
 def nearest(wanted: Effort, accepted: tuple[Effort, ...]) -> str | None:

@@ -33,6 +33,15 @@ class Effort(StrEnum):
     MAX = "max"
 
 
+#: What a budget of tokens for reasoning is worth as an effort. These are LiteLLM's thresholds.
+_BUDGETS = ((4096, Effort.HIGH), (2048, Effort.MEDIUM), (1024, Effort.LOW), (0, Effort.MINIMAL))
+
+
+def effort_of(budget: int) -> Effort:
+    """What so many tokens for reasoning, 0 or more, are worth as an effort."""
+    return next(effort for least, effort in _BUDGETS if budget >= least)
+
+
 class Finish(StrEnum):
     """Why an answer ended."""
 
@@ -210,6 +219,13 @@ class Prompt(msgspec.Struct, kw_only=True):
     wants_usage: bool = True
     #: Fields of the caller's that no writer is told of, since they only tune.
     dropped: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def wanted_effort(self) -> Effort | None:
+        """How much to reason, for those who do not count tokens of it."""
+        if self.effort is None and self.thinking_budget is not None:
+            return effort_of(self.thinking_budget)
+        return self.effort
 
     def tool(self, name: str) -> Tool | None:
         """The tool offered under this name."""

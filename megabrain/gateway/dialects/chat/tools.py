@@ -8,6 +8,7 @@ from typing import Any
 
 from megabrain.gateway.dialects.chat.content import cache_of
 from megabrain.gateway.dialects.neutral import Choice, Json, Prompt, Tool
+from megabrain.gateway.dialects.schemas import can_be_strict, of_parameters
 from megabrain.gateway.dialects.tool_names import ToolNames
 from megabrain.gateway.dialects.translation import Inexpressible
 
@@ -48,8 +49,8 @@ def definition(tool: Tool) -> Json:
     function: Json = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = _complete(tool.parameters)
-    if tool.strict and _can_be_strict(function["parameters"]):
+    function["parameters"] = of_parameters(tool.parameters)
+    if tool.strict and can_be_strict(function["parameters"]):
         function["strict"] = True
     return {"type": "function", "function": function}
 
@@ -102,7 +103,7 @@ def _tool(entry: Json, names: ToolNames) -> Tool | None:
     return Tool(
         name=names.of(name),
         description=description,
-        parameters=_complete(schema),
+        parameters=of_parameters(schema),
         strict=strict if isinstance(strict, bool) else None,
         own_name=name,
         cache=cache,
@@ -158,34 +159,3 @@ def _name(about: Json) -> str:
 
 def _objects(value: object) -> list[Json]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-# Schemas ----------------------------------------------------------------------------------------
-
-
-def _complete(schema: object) -> Json:
-    """A schema that says it is of an object with properties, without which some hosts refuse it."""
-    known: Json = schema if isinstance(schema, dict) else {}
-    if known.get("type") == "object" and "properties" in known:
-        return known
-    return {**known, "type": "object", "properties": known.get("properties") or {}}
-
-
-def _can_be_strict(schema: object) -> bool:
-    """Whether OpenAI takes the schema as strict: no object in it has optional or other members."""
-    if isinstance(schema, list):
-        return all(map(_can_be_strict, schema))
-    if not isinstance(schema, dict):
-        return True
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or isinstance(properties, dict):
-        properties = properties if isinstance(properties, dict) else {}
-        required = schema.get("required")
-        required = required if isinstance(required, list) else []
-        if schema.get("additionalProperties") is not False:
-            return False
-        if not properties.keys() <= {name for name in required if isinstance(name, str)}:
-            return False
-        others = {name: value for name, value in schema.items() if name != "properties"}
-        return all(map(_can_be_strict, (*properties.values(), *others.values())))
-    return all(map(_can_be_strict, schema.values()))

@@ -12,7 +12,6 @@ from megabrain.gateway.dialects.chat import reasoning, tools
 from megabrain.gateway.dialects.neutral import (
     Block,
     Document,
-    Effort,
     Format,
     Image,
     Json,
@@ -27,8 +26,6 @@ from megabrain.gateway.dialects.neutral import (
 from megabrain.gateway.dialects.repairs import NO_RESULT, without_attribution
 from megabrain.gateway.dialects.translation import Inexpressible, Target
 
-#: What a budget of tokens for reasoning amounts to (dialects.md § 2).
-_BUDGETS = ((4096, Effort.HIGH), (2048, Effort.MEDIUM), (1024, Effort.LOW), (0, Effort.MINIMAL))
 _TIERS = {
     "auto": "auto",
     "default": "default",
@@ -50,7 +47,7 @@ def request(prompt: Prompt, target: Target) -> Json:
     if prompt.max_output is not None:
         limit = min(prompt.max_output, target.max_output or prompt.max_output)
         body["max_tokens"] = max(1, limit)
-    effort = _effort(prompt) if "reasoning" in target.capabilities else None
+    effort = prompt.wanted_effort if "reasoning" in target.capabilities else None
     options = {
         "temperature": prompt.temperature,
         "top_p": prompt.top_p,
@@ -82,13 +79,6 @@ def _tools(prompt: Prompt) -> Json:
 
 
 # Options ----------------------------------------------------------------------------------------
-
-
-def _effort(prompt: Prompt) -> Effort | None:
-    budget = prompt.thinking_budget
-    if prompt.effort is not None or budget is None:
-        return prompt.effort
-    return next(effort for least, effort in _BUDGETS if budget >= least)
 
 
 def _format(wanted: Format | None) -> Json | None:

@@ -78,9 +78,7 @@ def _system(system: list[Text], rules: Family) -> list[Json]:
 
 
 def _ask(body: Json, prompt: Prompt, target: Target, rules: Family) -> None:
-    effort = prompt.effort
-    if effort is None and prompt.thinking_budget is not None:
-        effort = claude.effort_of(prompt.thinking_budget)
+    effort = prompt.wanted_effort
     if config := _config(prompt, target, rules, limited=effort not in rules.unlimited):
         body["inferenceConfig"] = config
     if effort is not None and (more := _reasoning(prompt, rules, effort)):

@@ -8,10 +8,9 @@ import msgspec
 
 from byok.providers.base import Fields
 from megabrain.gateway.dialects.base import Ask, Unreadable
-from megabrain.gateway.dialects.claude import effort_of
 from megabrain.gateway.dialects.messages import content
 from megabrain.gateway.dialects.messages.tools import read_tools
-from megabrain.gateway.dialects.neutral import Effort, Format, Json, Prompt, Turn
+from megabrain.gateway.dialects.neutral import Effort, Format, Json, Prompt, Turn, effort_of
 from megabrain.gateway.dialects.tool_names import ToolNames
 from megabrain.gateway.dialects.translation import Inexpressible
 

@@ -26,7 +26,7 @@ from megabrain.gateway.dialects.neutral import (
     Turn,
 )
 from megabrain.gateway.dialects.repairs import NO_RESULT, without_attribution
-from megabrain.gateway.dialects.responses.tools import can_be_strict, well_formed
+from megabrain.gateway.dialects.schemas import can_be_strict, of_parameters
 from megabrain.gateway.dialects.tool_names import flat, id_for_responses
 from megabrain.gateway.dialects.translation import Target
 
@@ -38,8 +38,6 @@ _LIFETIMES = {"5m": "30m", "1h": "12h"}
 _NO_EQUAL = ("stop", "top_k")
 _TIERS = {"standard_only": "default", "standard": "default"}
 _KNOWN_TIERS = ("auto", "default", "flex", "priority", "fast")
-#: The least thinking tokens that an effort stands for, of callers who count them.
-_BUDGETS = ((4096, Effort.HIGH), (2048, Effort.MEDIUM), (1024, Effort.LOW), (0, Effort.MINIMAL))
 
 
 def request(prompt: Prompt, target: Target) -> Json:
@@ -237,7 +235,7 @@ def _file(document: Document) -> Json:
 
 
 def _tool(tool: Tool) -> Json:
-    parameters = well_formed(tool.parameters)
+    parameters = of_parameters(tool.parameters)
     function: Json = {"type": "function", "name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -267,7 +265,7 @@ def _reasoning_wanted(prompt: Prompt, target: Target) -> Json:
     caller asks for."""
     thinks = "reasoning" in target.capabilities
     asked: Json = {"include": ["reasoning.encrypted_content"]} if thinks else {}
-    effort = _effort(prompt)
+    effort = prompt.wanted_effort
     if effort is not None and (thinks or not target.capabilities):
         asked["reasoning"] = {"effort": effort.value}
         if effort is not Effort.NONE:
@@ -278,12 +276,6 @@ def _reasoning_wanted(prompt: Prompt, target: Target) -> Json:
 def _tier(prompt: Prompt) -> str | None:
     tier = _TIERS.get(prompt.service_tier or "", prompt.service_tier)
     return tier if tier in _KNOWN_TIERS else None
-
-
-def _effort(prompt: Prompt) -> Effort | None:
-    if prompt.effort is None and (budget := prompt.thinking_budget) is not None:
-        return next((effort for least, effort in _BUDGETS if budget >= least), None)
-    return prompt.effort
 
 
 def _text(prompt: Prompt) -> Json:

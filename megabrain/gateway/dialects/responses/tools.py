@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from megabrain.gateway.dialects.neutral import Choice, Json, Tool
+from megabrain.gateway.dialects.schemas import of_parameters
 from megabrain.gateway.dialects.tool_names import ToolNames
 from megabrain.gateway.dialects.translation import Inexpressible
 
 SEARCH: Final = "tool_search"
-_NOTHING: Json = {"type": "object", "properties": {}}
 #: Of `type: custom`: its text is the one property of a function.
 _TEXT: Json = {
     "type": "object",
@@ -137,35 +137,8 @@ def found(tools: Iterable[Tool]) -> str:
     return "\n".join(["These tools can be called now:", *lines]) if lines else "No tool was found."
 
 
-def well_formed(schema: Json) -> Json:
-    """A schema of parameters with the parts that some providers insist on."""
-    if schema.get("type") == "object" and "properties" in schema:
-        return schema
-    return {**schema, **{name: schema.get(name) or default for name, default in _NOTHING.items()}}
-
-
-def can_be_strict(schema: object) -> bool:
-    """Whether OpenAI takes the schema as a strict one: each object has all its properties required
-    and no others."""
-    if isinstance(schema, list):
-        return all(map(can_be_strict, schema))
-    if not isinstance(schema, dict):
-        return True
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or isinstance(properties, dict):
-        names = set(properties) if isinstance(properties, dict) else set()
-        required = schema.get("required")
-        if schema.get("additionalProperties") is not False:
-            return False
-        required = required if isinstance(required, list) else []
-        if names - {name for name in required if isinstance(name, str)}:
-            return False
-    return all(map(can_be_strict, schema.values()))
-
-
 def _schema(tool: Json) -> Json:
-    parameters = tool.get("parameters")
-    return well_formed(parameters) if isinstance(parameters, dict) else dict(_NOTHING)
+    return of_parameters(tool.get("parameters"))
 
 
 def _description(tool: Json) -> str:
