@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore import UNSIGNED
@@ -25,10 +25,8 @@ from requests.exceptions import InvalidURL
 from byok.providers.base import UpstreamRequest
 from byok.providers.bedrock import Bedrock
 from byok.providers.bedrock.credential import Credential, stored
+from byok.sending import Answer
 from byok.vault import Secret
-
-if TYPE_CHECKING:
-    from byok.key_tests import Answer
 
 #: boto3 wants an access key even where another one is used; without any it would look for one.
 _NONE = "none"
@@ -42,8 +40,8 @@ def converse(
     secret: Secret,
     upstream_id: str,
     request: UpstreamRequest,
-    exchange: Callable[[UpstreamRequest], "Answer"],
-) -> "Answer":
+    exchange: Callable[[UpstreamRequest], Answer],
+) -> Answer:
     """The answer to the call that `request` stands for, made by boto3 and sent by `exchange`,
     whose exceptions pass through. Raises InvalidURL for an address that boto3 refuses."""
     credential = stored(secret.reveal())

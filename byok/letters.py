@@ -1,68 +1,79 @@
-"""What people are told by e-mail of their provider keys."""
+"""What people are told by e-mail: of their provider keys, and staff of the catalogue."""
 
 from datetime import timedelta
-from time import monotonic
 
-import structlog
 from django.conf import settings
-from django.db.models import F, Q, QuerySet
-from django.utils import timezone
+from django.db.models import F, Q
+from django.urls import reverse
 
-from byok.models import ProviderKey
+from byok.models import CatalogueSource, ChangeSet, ProviderKey
 from byok.providers import name_of
 from orgs.access import account_url
-from orgs.letters import send_letter
-from orgs.permissions import Permission, those_who_may
-
-log = structlog.get_logger(__name__)
+from orgs.letters import send_letters, tell_each
+from orgs.models import Account
+from orgs.permissions import Permission, staff, those_who_may
 
 #: A key that fails, works and fails again within so long is told of once.
 ONCE_IN = timedelta(days=1)
-#: In one run, and so many seconds of it: a mail server that does not answer takes its time over
-#: every letter. The next run takes the others.
-AT_ONCE = 100
-SECONDS = 60.0
+#: Staff hear of a source that is away when it was so as often as this in a row.
+AWAY_AT_LEAST = 3
 
 
 def tell_of_failing_keys() -> int:
-    """Write to those who manage a key that has started to fail, once; say of how many keys.
-
-    Safe to run twice at once: whoever marks a key writes. Where no letter could be sent the mark is
-    taken back, and the next run tries again; a process that is killed in between tells nobody of
-    that one key, rather than somebody twice.
-    """
-    told, until = 0, monotonic() + SECONDS
-    for key in _untold().select_related("account").order_by("health_at")[:AT_ONCE]:
-        if monotonic() > until:
-            break
-        now = timezone.now()
-        if not _untold().filter(pk=key.pk).update(failing_told_at=now):
-            continue
-        if _write_of(key):
-            told += 1
-        else:
-            marked = ProviderKey.objects.filter(pk=key.pk, failing_told_at=now)
-            marked.update(failing_told_at=key.failing_told_at)
-    return told
-
-
-def _untold() -> QuerySet[ProviderKey]:
-    return ProviderKey.objects.enabled().filter(
+    """Write to those who manage a key that has started to fail, once; say of how many keys."""
+    failing = ProviderKey.objects.enabled().filter(
         Q(failing_told_at=None) | Q(failing_told_at__lt=F("health_at") - ONCE_IN),
         health=ProviderKey.Health.FAILING,
     )
+    return tell_each(
+        failing.order_by("health_at"),
+        "failing_claimed_at",
+        _write_of,
+        lambda now: {"failing_told_at": now},
+    )
+
+
+def holder_of(account: Account) -> dict[str, object]:
+    """Whose keys a letter is about, and where they are: `organization` None for the reader's own.
+
+    Those of the platform account are on no page but the admin's.
+    """
+    path = account_url("byok:keys", account)
+    if account.kind == Account.Kind.PLATFORM:
+        path = reverse("admin:byok_providerkey_changelist")
+    personal = account.kind == Account.Kind.PERSONAL
+    return {
+        "organization": None if personal else account,
+        "link": settings.MEGABRAIN_BASE_URL + path,
+    }
 
 
 def _write_of(key: ProviderKey) -> bool:
-    """Whether anybody was told, or there is nobody to tell."""
-    people = list(those_who_may(Permission.MANAGE_KEYS, key.account))
+    people = those_who_may(Permission.MANAGE_KEYS, key.account)
+    context = {"provider": name_of(key.provider), "key": key, **holder_of(key.account)}
+    return send_letters("byok/email/key_failing", people, context, key.pk)
+
+
+def tell_of_catalogue() -> int:
+    """Write to staff of each source of the catalogue that is in trouble, or whose changes wait for
+    them, once; say of how many. One that is only away has some time to come back.
+    """
+    sources = CatalogueSource.objects.exclude(trouble="").filter(
+        Q(away=0) | Q(away__gte=AWAY_AT_LEAST), told_at=None
+    )
+    return tell_each(
+        sources.order_by("asked_at"), "claimed_at", _write_of_source, lambda now: {"told_at": now}
+    )
+
+
+def _write_of_source(source: CatalogueSource) -> bool:
+    waiting = ChangeSet.objects.filter(source=source.name, state=ChangeSet.State.WAITING).first()
+    page = "changeset" if waiting else "cataloguesource"
     context = {
-        "provider": name_of(key.provider),
-        "key": key,
-        "organization": key.account if key.account.is_organization else None,
-        "link": settings.MEGABRAIN_BASE_URL + account_url("byok:keys", key.account),
+        "source": "the feed" if source.name == CatalogueSource.FEED else name_of(source.name),
+        "trouble": source.trouble,
+        "waiting": waiting,
+        "changes": len(waiting.changes) if waiting else 0,
+        "link": settings.MEGABRAIN_BASE_URL + reverse(f"admin:byok_{page}_changelist"),
     }
-    sent = [send_letter("byok/email/key_failing", person.email, context) for person in people]
-    if any(sent):
-        log.info("byok.key.failing_told", key=str(key.pk), letters=sum(sent))
-    return any(sent) or not people
+    return send_letters("byok/email/catalogue_trouble", staff(), context, source.name)

@@ -1,10 +1,71 @@
 """Anthropic: the Messages API."""
 
+import re
+
 from byok.providers.base import API_KEY, Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.listing import (
+    Entry,
+    Listed,
+    Page,
+    UnreadableList,
+    below,
+    cursor,
+    day,
+    decoded,
+    flag,
+    flags_as,
+    id_in,
+    items,
+    read_each,
+    text,
+    tokens,
+)
 from byok.providers.quirks import within
+
+#: Ids say the version with a hyphen where ours have a point. One with a date behind is a model of
+#: its own, under that very name.
+_VERSIONED = re.compile(r"(claude-[a-z]+)-(\d{1,2})-(\d{1,2})")
+
+
+def named(name: str) -> str:
+    """Our id for a model of Anthropic's, from its name there or in a list of a cloud's."""
+    found = _VERSIONED.fullmatch(name)
+    return f"anthropic/{found[1]}-{found[2]}.{found[3]}" if found else f"anthropic/{name}"
 
 
 class Anthropic(Provider):
+    def read_list(self, body: bytes) -> Page:
+        answer = decoded(body)
+        page = read_each(items(answer), self.read_entry)
+        if below(answer, "has_more") is not True:
+            return page
+        after = cursor(below(answer, "last_id"))
+        if after is None:
+            raise UnreadableList("The answer says there are more models and not behind which.")
+        return Page(page.models, after)
+
+    def read_entry(self, entry: Entry) -> Listed:
+        can = entry.get("capabilities")
+        return Listed(
+            id_in(entry),
+            name=text(entry.get("display_name")),
+            context=tokens(entry.get("max_input_tokens")),
+            max_output=tokens(entry.get("max_tokens")),
+            # All of its models call tools, and no entry says so.
+            capabilities=flags_as(
+                {
+                    "tools": True,
+                    "vision": flag(below(can, "image_input", "supported")),
+                    "reasoning": flag(below(can, "thinking", "supported")),
+                }
+            ),
+            writes_text=True,
+            released_on=day(entry.get("created_at")),
+        )
+
+    def canonical(self, upstream_id: str) -> str | None:
+        return named(upstream_id) if super().canonical(upstream_id) else None
+
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
@@ -22,6 +83,8 @@ PROVIDER = Anthropic(
         Endpoint.COUNT_TOKENS: "/v1/messages/count_tokens",
     },
     models_path="/v1/models?limit=1000",
+    after_parameter="after_id",
+    vendor="anthropic",
     probes=(
         Probe("claude-haiku-5-5", {"max_tokens": 1}, Endpoint.MESSAGES),
         Probe("claude-haiku-4-5-20251001", {"max_tokens": 1}, Endpoint.MESSAGES),
@@ -59,7 +122,7 @@ PROVIDER = Anthropic(
         Rule(Outcome.MODEL_MISSING, 404, code="not_found_error"),
         # Only its message tells an empty balance from a malformed request.
         Rule(Outcome.NO_CREDIT, 400, "invalid_request_error", "credit balance is too low"),
-        Rule(Outcome.NO_CREDIT, 400, "invalid_request_error", "specified api usage limits"),
+        Rule(Outcome.NO_CREDIT, 400, "invalid_request_error", "usage limits"),
         Rule(Outcome.NO_CREDIT, 402, code="billing_error"),
         # The monthly cap of a tier comes without a time to come back, unlike a rate limit.
         Rule(Outcome.NO_CREDIT, 429, code="rate_limit_error", without_header="retry-after"),

@@ -8,21 +8,45 @@ sends it with aiohttp and the key test with requests, so a test proves what rout
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from django.conf import settings
 
 from byok.providers import credentials, errors
+from byok.providers.calls import (
+    API_KEY,
+    BEARER,
+    USER_AGENT,
+    Auth,
+    Probe,
+    UpstreamRequest,
+    asking,
+)
 from byok.providers.credentials import UnusableSecret
 from byok.providers.endpoints import TRANSLATED, Endpoint
 from byok.providers.errors import Failure, Outcome, Rule
 from byok.providers.headers import sifted
+from byok.providers.listing import (
+    POINTER,
+    Entry,
+    Listed,
+    Page,
+    decoded,
+    id_in,
+    items,
+    read_each,
+    written,
+)
 from byok.vault import Secret
 
 __all__ = [
+    "API_KEY",
+    "BEARER",
+    "USER_AGENT",
     "Auth",
     "Endpoint",
     "Failure",
@@ -36,7 +60,8 @@ __all__ = [
     "UpstreamRequest",
 ]
 
-USER_AGENT = "MegaBrain"
+#: What an id of the catalogue can hold.
+_LONGEST_MODEL = 120
 
 #: Begins the path of an endpoint that is not below the base URL but beside its last part.
 BESIDE = "/.."
@@ -53,51 +78,8 @@ class Inexpressible(ValueError):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
-    """A request ready to be sent. It holds the credential, so its repr shows no header."""
-
-    method: str
-    url: str
-    headers: dict[str, str] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    #: A customer chose the address, so it may be a public one only (byok/addresses.py).
-    guarded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """How a credential is put into a header: `{}` in the template stands for it."""
-
-    header: str
-    template: str = "{}"
-
-
-BEARER = Auth("authorization", "Bearer {}")
-API_KEY = Auth("x-api-key")
-
-
-#: What is asked of a model in the test of a key, in those dialects that have no messages.
-_PINGS: Mapping[Endpoint, Mapping[str, str]] = {
-    Endpoint.RESPONSES: {"input": "ping"},
-    Endpoint.COMPLETIONS: {"prompt": "ping"},
-    Endpoint.FIM: {"prompt": "def f(", "suffix": "return x"},
-    Endpoint.EMBEDDINGS: {"input": "ping"},
-}
-
-
 #: One of these lists is in every answer of a model, whatever the dialect.
 _ANSWER_PARTS = ("choices", "content", "output", "candidates")
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The smallest call that proves a key: it shows credit and access, which a list does not."""
-
-    model: str
-    # Any: a request body is whatever JSON that provider wants.
-    options: Mapping[str, Any]
-    endpoint: Endpoint = Endpoint.CHAT
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,6 +97,10 @@ class Provider:
     #: can replace them; a test finds out which of them a key belongs to. "" is `base_url`.
     hosts: Mapping[str, str] = field(default_factory=dict)
     models_path: str
+    #: The parameter that asks for the page behind another; "" where the list has one page.
+    after_parameter: str = ""
+    #: Whether anybody is shown the list, without a key.
+    list_is_public: bool = False
     probes: tuple[Probe, ...]
     #: Those of hosts whose keys do not serve the models of `probes`.
     host_probes: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
@@ -156,12 +142,16 @@ class Provider:
     usage_option: bool = False
     #: Whether the output that a Chat answer counts leaves out what was spent on reasoning.
     reasoning_apart: bool = False
+    #: At which endpoints a call costs more than its tokens, whatever it asks for.
+    fees: frozenset[Endpoint] = frozenset()
     #: Whether a Chat turn with tool calls must come back with the reasoning that led to them.
     wants_reasoning: bool = False
-    #: Whether Chat's custom tools and lists of allowed tools are known there.
+    #: Whether OpenAI's newer tools are known there: custom ones, and lists of those allowed.
     custom_tools: bool = False
     #: Whether the list of models is refused to a bad key.
     list_proves_key: bool = True
+    #: The prefix of our ids for the models that it makes itself; "" where it makes none.
+    vendor: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -254,17 +244,67 @@ class Provider:
             body,
         )
 
-    def list_models(self, secret: Secret, host: str = "") -> UpstreamRequest:
-        """The free call that lists the models this credential may use."""
+    def list_models(
+        self, secret: Secret, host: str = "", after: str | None = None
+    ) -> UpstreamRequest:
+        """The free call that lists the models this credential may use: the page behind `after`,
+        which comes from the page before."""
         return UpstreamRequest(
             "GET",
-            self.address(self.models_path, host),
+            self.address(self._page(after), host),
             {
                 **self.default_headers,
                 "user-agent": USER_AGENT,
                 **self._credential(secret, self.auth),
             },
         )
+
+    def public_list(self, after: str | None = None) -> UpstreamRequest | None:
+        """The same for whoever has no credential, or None where nobody else is told."""
+        if not self.list_is_public:
+            return None
+        headers = {**self.default_headers, "user-agent": USER_AGENT}
+        return UpstreamRequest("GET", self.address(self._page(after)), headers)
+
+    def read_list(self, body: bytes) -> Page:
+        """What one page of the answer to `list_models` tells. Raises UnreadableList.
+
+        An id is there once a page; one that is on two pages is the caller's to notice.
+        """
+        return read_each(items(decoded(body)), self.read_entry)
+
+    def read_entry(self, entry: Entry) -> Listed | None:
+        """The model of one entry of a list; None for what is no model of its own.
+
+        Raises UnreadableList.
+        """
+        id_ = id_in(entry)
+        return Listed(id_, writes_text=written(id_))
+
+    def makes(self, model: str) -> bool:
+        """Whether the model of this id of ours is its own, so that its list knows best about it.
+
+        What a reseller tells of another's model it tells of its own offering.
+        """
+        prefix = self.id if self.direct else self.vendor
+        return bool(prefix) and model.startswith(f"{prefix}/")
+
+    def canonical(self, upstream_id: str) -> str | None:
+        """Our id for a model that only its list has told of, or None where that would be a guess.
+
+        Never that of another vendor's model. A direct provider's entries have its own prefix.
+        """
+        prefix = self.id if self.direct else self.vendor
+        # What a customer has tuned is between him and the company.
+        private = not self.direct and (":" in upstream_id or upstream_id.endswith(POINTER))
+        if not prefix or private:
+            return None
+        model = f"{prefix}/{upstream_id.lower()}"
+        return model if len(model) <= _LONGEST_MODEL else None
+
+    def lists(self, upstream_id: str, listed: Container[str]) -> bool:
+        """Whether an offering's upstream id is among those that a list has."""
+        return upstream_id in listed
 
     def test_hosts(self, secret: Secret) -> tuple[str, ...]:
         """The hosts a test tries one after the other, until one does not reject the key.
@@ -298,7 +338,7 @@ class Provider:
 
     def probe_body(self, probe: Probe) -> Mapping[str, Any]:
         """What the test of a key asks of a model, in the dialect of the probe's endpoint."""
-        return {"model": probe.model, **_asking(probe), **probe.options}
+        return {"model": probe.model, **asking(probe), **probe.options}
 
     def answered(self, body: bytes) -> bool:
         """Whether the body of a 200 is an answer of a model; its text may well be empty."""
@@ -364,13 +404,14 @@ class Provider:
             return [f"This does not look like {ours} key: those {shape}."]
         return []
 
+    def _page(self, after: str | None) -> str:
+        if not after or not self.after_parameter:
+            return self.models_path
+        begun = "&" if "?" in self.models_path else "?"
+        return f"{self.models_path}{begun}{self.after_parameter}={quote(after, safe='')}"
+
     def _credential(self, secret: Secret, auth: Auth) -> dict[str, str]:
         text = secret.reveal()
         if not credentials.can_be_sent(text):
             raise UnusableSecret(f"The stored {self.name} key cannot be sent. Enter it again.")
         return {auth.header: auth.template.format(text)}
-
-
-def _asking(probe: Probe) -> Mapping[str, Any]:
-    """The part of a test call that asks for something, in the dialect of its endpoint."""
-    return _PINGS.get(probe.endpoint, {"messages": [{"role": "user", "content": "ping"}]})

@@ -228,14 +228,54 @@ def only_chosen_tool(fields: Fields, demand: str | None = None) -> Fields:
     choice = quirks.value(fields, "tool_choice")
     if not isinstance(choice, dict):
         return fields
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, dict) else choice.get("name")
+    name = _chosen(choice)
     fields = quirks.without(fields, "tool_choice")
     tools = quirks.value(fields, "tools")
     if isinstance(tools, list):
         chosen = [tool for tool in tools if _name(tool) == name]
         fields = quirks.put(fields, "tools", chosen) if chosen else fields
     return quirks.put(fields, "tool_choice", demand) if demand else fields
+
+
+def call_wanted(fields: Fields) -> str:
+    """What to say to a model that cannot be made to call the tool that `tool_choice` demands, in
+    whichever dialect; "" where none is demanded."""
+    choice = quirks.value(fields, "tool_choice")
+    if choice is None or bytes(fields.get("tools", _NULL)) in (_NULL, _NONE):
+        return ""
+    if choice == "required" or (isinstance(choice, dict) and choice.get("type") == "any"):
+        return "Answer by calling one of the tools."
+    name = _chosen(choice) if isinstance(choice, dict) else None
+    return f"Answer by calling the tool {name}." if isinstance(name, str) else ""
+
+
+def call_as_instruction(fields: Fields, demand: str | None = None) -> Fields:
+    """An instruction where a call is demanded, the chosen tool alone, `tool_choice` as `demand`.
+
+    For hosts of models that call what they want to.
+    """
+    words = call_wanted(fields)
+    if quirks.value(fields, "tool_choice") == "required":
+        fields = quirks.without(fields, "tool_choice")
+        fields = quirks.put(fields, "tool_choice", demand) if demand else fields
+    return instructed(only_chosen_tool(fields, demand), words)
+
+
+def _chosen(choice: dict[str, object]) -> object:
+    function = choice.get("function")
+    return function.get("name") if isinstance(function, dict) else choice.get("name")
+
+
+def instructed(fields: Fields, words: str) -> Fields:
+    """A Chat body with an instruction before its messages."""
+    if not words:
+        return fields
+    try:
+        messages = _VALUES.decode(fields["messages"])
+    except _UNREADABLE:
+        return fields
+    instruction = quirks.raw({"role": "system", "content": words})
+    return quirks.put(fields, "messages", [instruction, *messages])
 
 
 def _name(tool: object) -> object:
@@ -252,18 +292,12 @@ def json_object_for_schema(fields: Fields) -> Fields:
     wanted = quirks.value(fields, "response_format")
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         return fields
-    try:
-        messages = _VALUES.decode(fields["messages"])
-    except _UNREADABLE:
-        return fields
     named = wanted.get("json_schema")
     schema = named.get("schema") if isinstance(named, dict) else None
     words = "Answer with one JSON object and nothing else."
     if isinstance(schema, dict):
         words += f" It must fit this JSON schema: {msgspec.json.encode(schema).decode()}"
-    instruction = quirks.raw({"role": "system", "content": words})
-    fields = quirks.put(fields, "messages", [instruction, *messages])
-    return quirks.put(fields, "response_format", {"type": "json_object"})
+    return quirks.put(instructed(fields, words), "response_format", {"type": "json_object"})
 
 
 def _object(fields: Fields, name: str) -> Fields | None:

@@ -191,8 +191,14 @@ class CustomEndpoint(OpenAICompatible):
         sent = {**self.forwarded(headers), "content-type": "application/json"}
         return self._to(secret, "POST", path, sent, body)
 
-    def list_models(self, secret: Secret, host: str = "") -> UpstreamRequest:
+    def list_models(
+        self, secret: Secret, host: str = "", after: str | None = None
+    ) -> UpstreamRequest:
         return self._to(secret, "GET", self.models_path, {}, None)
+
+    def canonical(self, upstream_id: str) -> str | None:
+        """None: what a customer calls his models says nothing of anybody else's."""
+        return None
 
     def _to(
         self, secret: Secret, method: str, path: str, headers: dict[str, str], body: bytes | None

@@ -15,6 +15,7 @@ from byok.providers.chat_fields import (
     thinking_as_switch,
     thinking_off,
 )
+from byok.providers.listing import Entry, Listed, id_in, tokens
 
 _UNKNOWN = (EXTRAS | OPENAI_ONLY | {"seed", "logit_bias"}) - {"reasoning", "thinking"}
 #: Fields of other companies' fill-in-the-middle, and those of thinking, which is not done there.
@@ -27,6 +28,14 @@ _UNTHINKING = "deepseek-chat"
 
 
 class DeepSeek(Provider):
+    def read_entry(self, entry: Entry) -> Listed:
+        return Listed(
+            id_in(entry),
+            context=tokens(entry.get("context_window")),
+            max_output=tokens(entry.get("max_output_tokens")),
+            writes_text=True,
+        )
+
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
@@ -61,6 +70,7 @@ PROVIDER = DeepSeek(
         Endpoint.MESSAGES: "/anthropic/v1/messages",
     },
     models_path="/models",
+    vendor="deepseek",
     probes=(
         Probe("deepseek-flash", {"max_tokens": 1, "thinking": {"type": "disabled"}}),
         Probe("deepseek-chat", {"max_tokens": 1}),

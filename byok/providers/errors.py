@@ -50,6 +50,9 @@ class Failure:
     retry_after: float | None = None
     #: The request holds reasoning that another key, or another provider, has signed.
     reasoning_refused: bool = False
+    #: The words of the message by which it was judged to be about the key: the message may quote
+    #: the request.
+    wording: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ TOO_LONG = (
     "exceeded model token limit",
     "exceeds the maximum number of tokens",
     "input is too long",
+    # Anthropic's, of a prompt that leaves no room for as long an answer as is asked for.
+    "exceed context limit",
 )
 
 #: Signed or encrypted reasoning of earlier turns that this credential cannot read. The first
@@ -177,7 +182,7 @@ def classify(
     a stream comes with 200.
     """
     said = read(body)
-    outcome, too_long = _judge(rules, status, headers, said)
+    outcome, too_long, wording = _judge(rules, status, headers, said)
     wait = retry_after(headers)
     return Failure(
         outcome=outcome,
@@ -186,6 +191,7 @@ def classify(
         context_too_long=too_long,
         retry_after=said.retry_after if wait is None else wait,
         reasoning_refused=outcome is Outcome.BAD_REQUEST and _foreign_reasoning(said),
+        wording=wording,
     )
 
 
@@ -198,23 +204,24 @@ def _foreign_reasoning(said: Said) -> bool:
 
 def _judge(
     rules: tuple[Rule, ...], status: int, headers: Mapping[str, str], said: Said
-) -> tuple[Outcome, bool]:
-    """The outcome, and whether it is that the request was too long."""
+) -> tuple[Outcome, bool, str]:
+    """The outcome, whether it is that the request was too long, and the words that decided."""
     matching = [rule for rule in rules if rule.matches(status, headers, said)]
     for rule in matching:
         if rule.reads_the_body:
-            return rule.outcome, rule.context_too_long
+            return rule.outcome, rule.context_too_long, rule.contains
     for code in said.codes:
         if code in CODES:
-            return CODES[code], code in TOO_LONG_CODES
+            return CODES[code], code in TOO_LONG_CODES, ""
     words = said.message.lower()
     if status < 500 and any(fragment in words for fragment in TOO_LONG):
-        return Outcome.BAD_REQUEST, True
-    if status < 500 and any(fragment in words for fragment in NO_CREDIT):
-        return Outcome.NO_CREDIT, False
+        return Outcome.BAD_REQUEST, True, ""
+    poor = next((fragment for fragment in NO_CREDIT if fragment in words), "")
+    if status < 500 and poor:
+        return Outcome.NO_CREDIT, False, poor
     for rule in matching:
-        return rule.outcome, rule.context_too_long
-    return _by_status(status, said), status == 413
+        return rule.outcome, rule.context_too_long, ""
+    return _by_status(status, said), status == 413, ""
 
 
 def _by_status(status: int, said: Said) -> Outcome:
@@ -307,7 +314,7 @@ def _wait(error: dict[str, Any]) -> float | None:
 
 def _message(error: dict[str, Any], parsed: dict[str, Any]) -> str:
     for holder in (error, parsed):
-        for field in ("message", "detail", "error", "msg"):
+        for field in ("message", "Message", "detail", "error", "msg"):
             if holder.get(field):
                 return _text(holder[field])
     return ""

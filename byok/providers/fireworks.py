@@ -3,15 +3,27 @@
 from byok.providers import quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
 from byok.providers.chat_fields import EXTRAS, effort_as, limit_as
+from byok.providers.listing import Entry, Listed, flag, id_in, tokens, written
 
 _UNKNOWN = EXTRAS - {"min_p", "reasoning", "repetition_penalty", "thinking", "top_k"}
 #: Uncertain: which of its models take more than these.
 _EFFORTS = ("none", "low", "medium", "high")
 #: Models that cannot be kept from reasoning, by the end of their ids.
 _ALWAYS_REASON = ("/glm-5p3", "/gpt-oss-20b", "/gpt-oss-120b")
+#: Where a caller sets no limit, theirs ends an answer early. Uncertain: whether prompt and limit
+#: must fit into the context together, so this leaves room for the prompt.
+_ENOUGH = 32_768
 
 
 class Fireworks(Provider):
+    def read_entry(self, entry: Entry) -> Listed:
+        id_, chats = id_in(entry), flag(entry.get("supports_chat"))
+        return Listed(
+            id_,
+            context=tokens(entry.get("context_length")),
+            writes_text=written(id_) if chats is None else chats,
+        )
+
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
@@ -19,6 +31,8 @@ class Fireworks(Provider):
         fields = limit_as(fields, "max_tokens", max_output)
         if endpoint is not Endpoint.CHAT:
             return quirks.without(fields, "reasoning", "thinking")
+        if quirks.value(fields, "stream") is True and quirks.value(fields, "max_tokens") is None:
+            fields = quirks.put(fields, "max_tokens", min(_ENOUGH, max_output or _ENOUGH))
         # Either of reasoning_effort and thinking is taken, and not both.
         fields = effort_as(fields, _EFFORTS[model.endswith(_ALWAYS_REASON) :])
         return quirks.no_developer(fields)

@@ -12,9 +12,54 @@ from urllib.parse import quote
 
 from byok.providers import quirks
 from byok.providers.base import BEARER, Auth, Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.listing import (
+    Entry,
+    Listed,
+    Page,
+    below,
+    cursor,
+    decoded,
+    flag,
+    flags_as,
+    id_in,
+    items,
+    read_each,
+    strings,
+    text,
+    textless,
+    tokens,
+)
+
+#: The families that answer in text, each unless its name says otherwise.
+_FAMILIES = ("gemini-", "gemma-")
 
 
 class GoogleAIStudio(Provider):
+    def read_list(self, body: bytes) -> Page:
+        answer = decoded(body)
+        page = read_each(items(answer, "models"), self.read_entry)
+        return Page(page.models, cursor(below(answer, "nextPageToken")))
+
+    def read_entry(self, entry: Entry) -> Listed:
+        id_ = id_in({"name": id_in(entry, "name").removeprefix("models/")}, "name")
+        methods = strings(entry.get("supportedGenerationMethods")) or ()
+        writes = id_.startswith(_FAMILIES) and "generateContent" in methods and not textless(id_)
+        return Listed(
+            id_,
+            name=text(entry.get("displayName")),
+            context=tokens(entry.get("inputTokenLimit")),
+            max_output=tokens(entry.get("outputTokenLimit")),
+            # All that are called Gemini see and call tools, and no entry says so.
+            capabilities=flags_as(
+                {
+                    "tools": True if writes and id_.startswith("gemini-") else None,
+                    "vision": True,
+                    "reasoning": flag(entry.get("thinking")),
+                }
+            ),
+            writes_text=writes,
+        )
+
     def path(self, endpoint: Endpoint, model: str, *, stream: bool) -> str:
         path = self.endpoints[endpoint].format(model=quote(model, safe=""))
         if stream and endpoint is Endpoint.GENERATE_CONTENT:
@@ -46,6 +91,8 @@ PROVIDER = GoogleAIStudio(
         Endpoint.EMBEDDINGS: "/openai/embeddings",
     },
     models_path="/models?pageSize=1000",
+    after_parameter="pageToken",
+    vendor="google",
     # Thinking counts as output: an answer of one token may well have no text.
     probes=tuple(
         Probe(model, {"generationConfig": {"maxOutputTokens": 1}}, Endpoint.GENERATE_CONTENT)

@@ -3,6 +3,8 @@
 Source: the API reference and OpenAPI description at docs.inceptionlabs.ai.
 """
 
+from dataclasses import replace
+
 from byok.providers import quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
 from byok.providers.chat_fields import (
@@ -12,6 +14,7 @@ from byok.providers.chat_fields import (
     limit_as,
     only_chosen_tool,
 )
+from byok.providers.listing import DOLLARS_A_TOKEN, Entry, Listed, openai_like
 
 _UNKNOWN = (EXTRAS | OPENAI_ONLY) - {"reasoning", "thinking"}
 _FIM = frozenset(
@@ -26,6 +29,11 @@ _EFFORTS = ("none", "low", "medium", "high")
 
 
 class Inception(Provider):
+    def read_entry(self, entry: Entry) -> Listed:
+        found = openai_like(entry, DOLLARS_A_TOKEN)
+        # No entry says whether it fills in the middle.
+        return replace(found, capabilities=None) if "-edit" in found.id else found
+
     def speaks(self, model: str, endpoint: Endpoint, *, with_tools: bool) -> bool:
         return ("-edit" in model) == (endpoint is Endpoint.FIM)
 
@@ -64,6 +72,7 @@ PROVIDER = Inception(
         Endpoint.FIM: "/fim/completions",
     },
     models_path="/models",
+    vendor="inception",
     probes=(
         Probe("mercury-2.5", {"max_tokens": 1, "reasoning_effort": "instant"}),
         Probe("mercury-2", {"max_tokens": 1, "reasoning_effort": "instant"}),

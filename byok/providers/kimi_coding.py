@@ -1,9 +1,21 @@
 """Kimi Code, Moonshot AI's plan for coding agents: Chat Completions, paid by the plan."""
 
-from byok.providers.base import Outcome, Probe, Rule
+from byok.providers import quirks
+from byok.providers.base import Endpoint, Fields, Outcome, Probe, Rule
+from byok.providers.moonshotai import FIXED, UNKNOWN, with_reasoning
 from byok.providers.openai_compatible import ERROR_RULES, OpenAICompatible
 
-PROVIDER = OpenAICompatible(
+
+class KimiCode(OpenAICompatible):
+    def adapt(
+        self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
+    ) -> Fields:
+        # Uncertain: that its models are as particular as Moonshot AI's own.
+        fields = super().adapt(endpoint, model, fields, max_output)
+        return with_reasoning(quirks.without(fields, *FIXED, *UNKNOWN))
+
+
+PROVIDER = KimiCode(
     id="kimi-coding",
     name="Kimi Code",
     base_url="https://api.kimi.com/coding/v1",

@@ -92,6 +92,7 @@ PROVIDER = MiniMax(
         Endpoint.MESSAGES: "/../anthropic/v1/messages",
     },
     models_path="/models",
+    vendor="minimax",
     # Uncertain: whether it is there at all, and whether it looks at the key.
     list_proves_key=False,
     probes=(

@@ -10,6 +10,22 @@ import re
 
 from byok.providers import chat_fields, quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.listing import (
+    Entry,
+    Listed,
+    Page,
+    below,
+    day,
+    decoded,
+    flag,
+    flags_as,
+    id_in,
+    ids_in,
+    items,
+    read_each,
+    text,
+    tokens,
+)
 from byok.vault import Secret
 
 CODESTRAL = "codestral"
@@ -47,6 +63,39 @@ _EFFORTS = ("none", "high")
 
 
 class Mistral(Provider):
+    def read_list(self, body: bytes) -> Page:
+        """Each model once: the list has another entry for every alias, with the model's name."""
+        entries = items(decoded(body))
+        page = read_each(entries, self.read_entry)
+        names = {id_in(entry): text(entry.get("name")) or id_in(entry) for entry in entries}
+        models = {id_ for id_, name in names.items() if id_ == name}
+        return Page(
+            tuple(
+                model
+                for model in page.models
+                if model.id in models or names[model.id] not in models
+            )
+        )
+
+    def read_entry(self, entry: Entry) -> Listed:
+        can = entry.get("capabilities")
+        id_, fills = id_in(entry), flag(below(can, "completion_fim"))
+        return Listed(
+            id_,
+            context=tokens(entry.get("max_context_length")),
+            capabilities=flags_as(
+                {
+                    "tools": flag(below(can, "function_calling")),
+                    "vision": flag(below(can, "vision")),
+                    "reasoning": flag(below(can, "reasoning")),
+                    "fim": fills,
+                }
+            ),
+            writes_text=below(can, "completion_chat") is True or fills is True,
+            retires_on=day(entry.get("deprecation")),
+            aliases=tuple(alias for alias in ids_in(entry.get("aliases")) if alias != id_),
+        )
+
     def serves(self, model: str, host: str) -> bool:
         return host != CODESTRAL or (model.startswith("codestral") and "embed" not in model)
 
@@ -70,7 +119,7 @@ class Mistral(Provider):
                 fields = chat_fields.effort_as(fields, _EFFORTS)
             else:
                 fields = quirks.without(fields, "reasoning_effort")
-            fields = _with_messages(fields)
+            fields = _with_messages(chat_fields.unmarked(fields))
         return quirks.only(fields, _FIELDS[endpoint])
 
     def remark(self, secret: Secret, host: str) -> str:
@@ -127,6 +176,7 @@ PROVIDER = Mistral(
         Endpoint.EMBEDDINGS: "/embeddings",
     },
     models_path="/models",
+    vendor="mistralai",
     probes=(
         Probe("ministral-3b-latest", {"max_tokens": 1}),
         Probe("mistral-small-latest", {"max_tokens": 1}),

@@ -6,14 +6,15 @@ their own that look alike. A test finds out which of them a key belongs to.
 
 from byok.providers import chat_fields, quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.listing import Entry, Listed, flag, flags_as, id_in, tokens
 from byok.vault import Secret
 
 CHINA = "moonshotai-cn"
 
-#: Older models, whose sampling a caller may choose.
+#: Older models, whose sampling a caller may choose, and which do not want their reasoning back.
 _FREE = ("moonshot-v1", "kimi-k2-")
-_FIXED = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
-_UNKNOWN = ("seed", "top_k")
+FIXED = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+UNKNOWN = ("seed", "top_k")
 #: What clients of OpenRouter add to a Chat request.
 _OPENROUTERS = chat_fields.EXTRAS - {"reasoning", "thinking"}
 #: The ones that let a caller choose whether they think.
@@ -21,38 +22,67 @@ _SWITCHES = "kimi-k2.6"
 #: The ones that let a caller choose how much.
 _WITH_EFFORT = "kimi-k3"
 _EFFORTS = ("low", "high", "max")
-#: The ones that cannot be told that they must call a tool.
+#: The ones that cannot be told that they must call a tool. Uncertain: whether they can be told
+#: which one.
 _NEVER_FORCED = ("kimi-k2.6", "kimi-k2.7")
 _DISABLED = {"type": "disabled"}
 
 
 class MoonshotAI(Provider):
+    def read_entry(self, entry: Entry) -> Listed:
+        return Listed(
+            id_in(entry),
+            context=tokens(entry.get("context_length")),
+            # All of its models call tools, and no entry says so.
+            capabilities=flags_as(
+                {
+                    "tools": True,
+                    "vision": flag(entry.get("supports_image_in")),
+                    "reasoning": flag(entry.get("supports_reasoning")),
+                }
+            ),
+            writes_text=True,
+        )
+
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
         if not model.startswith(_FREE):
-            fields = quirks.without(fields, *_FIXED)
-        fields = quirks.without(fields, *_UNKNOWN)
+            fields = quirks.without(fields, *FIXED)
+        fields = quirks.without(fields, *UNKNOWN)
         fields = chat_fields.limit_as(fields, "max_tokens", max_output)
         if model.startswith(_NEVER_FORCED):
-            fields = _unforced(fields)
+            fields = _unforced(fields, endpoint)
         if endpoint is Endpoint.MESSAGES:
             return fields
         fields = _thinking(quirks.without(fields, *_OPENROUTERS), model)
-        return quirks.no_developer(_with_reasoning(fields, model))
+        if not model.startswith(_FREE):
+            fields = with_reasoning(fields)
+        return quirks.no_developer(fields)
 
     def remark(self, secret: Secret, host: str) -> str:
         return "It is a key of the host for China, api.moonshot.cn." if host == CHINA else ""
 
 
-def _unforced(fields: Fields) -> Fields:
-    """The fields without the demand that some tool be called, in either dialect."""
-    choice = quirks.value(fields, "tool_choice")
-    if choice == "required":
-        return quirks.put(fields, "tool_choice", "auto")
-    if isinstance(choice, dict) and choice.get("type") == "any":
-        return quirks.put(fields, "tool_choice", {**choice, "type": "auto"})
-    return fields
+def _unforced(fields: Fields, endpoint: Endpoint) -> Fields:
+    """The fields with an instruction in place of the demand that a tool be called."""
+    if endpoint is Endpoint.CHAT:
+        return chat_fields.call_as_instruction(fields, "auto")
+    words, choice = chat_fields.call_wanted(fields), quirks.value(fields, "tool_choice")
+    if not words or not isinstance(choice, dict):
+        return fields
+    if "name" in choice:
+        fields = chat_fields.only_chosen_tool(fields)
+    kept = {name: each for name, each in choice.items() if name != "name"}
+    return _with_system(quirks.put(fields, "tool_choice", {**kept, "type": "auto"}), words)
+
+
+def _with_system(fields: Fields, words: str) -> Fields:
+    """A Messages body with a sentence of ours at the end of its system prompt."""
+    said = quirks.value(fields, "system")
+    if not isinstance(said, list):
+        said = [{"type": "text", "text": said}] if said else []
+    return quirks.put(fields, "system", [*said, {"type": "text", "text": words}])
 
 
 def _thinking(fields: Fields, model: str) -> Fields:
@@ -63,14 +93,13 @@ def _thinking(fields: Fields, model: str) -> Fields:
     return quirks.without(fields, "reasoning_effort", "reasoning", "thinking")
 
 
-def _with_reasoning(fields: Fields, model: str) -> Fields:
+def with_reasoning(fields: Fields) -> Fields:
     """The fields with a place for the reasoning of every message that called tools.
 
     A model that thinks refuses a history without it, and most callers do not keep it.
     """
-    if model.startswith(_FREE) or quirks.value(fields, "thinking") == _DISABLED:
-        return fields
-    if not chat_fields.reasoning_is_lost(fields):
+    thinks = quirks.value(fields, "thinking") != _DISABLED
+    if not thinks or not chat_fields.reasoning_is_lost(fields):
         return fields
     return quirks.each(fields, "messages", _reasoned)
 
@@ -92,6 +121,7 @@ PROVIDER = MoonshotAI(
         Endpoint.MESSAGES: "/../anthropic/v1/messages",
     },
     models_path="/models",
+    vendor="moonshotai",
     probes=(
         Probe("kimi-k2.6", {"max_tokens": 1, "thinking": _DISABLED}),
         Probe("kimi-k2.7-code", {"max_tokens": 1}),

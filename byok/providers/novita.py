@@ -3,6 +3,20 @@
 from byok.providers import quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
 from byok.providers.chat_fields import EXTRAS, OPENAI_ONLY, effort, effort_as, limit_as
+from byok.providers.listing import (
+    TEN_THOUSANDTHS_A_MILLION,
+    Entry,
+    Listed,
+    below,
+    flags_as,
+    id_in,
+    rate,
+    rates,
+    strings,
+    text,
+    tokens,
+    written,
+)
 
 _UNKNOWN = (EXTRAS | OPENAI_ONLY) - {
     "min_p",
@@ -13,9 +27,55 @@ _UNKNOWN = (EXTRAS | OPENAI_ONLY) - {
 }
 #: Uncertain: which of its models take more than these.
 _EFFORTS = ("low", "medium", "high")
+_ON_SALE = 1
+#: What it calls the vendors whose models have the same names everywhere, and what we call them.
+_VENDORS = {
+    "deepseek": "deepseek",
+    "meta-llama": "meta-llama",
+    "minimax": "minimax",
+    "moonshotai": "moonshotai",
+    "openai": "openai",
+    "xiaomimimo": "xiaomi",
+    "zai-org": "z-ai",
+}
 
 
 class Novita(Provider):
+    def read_entry(self, entry: Entry) -> Listed | None:
+        id_, features = id_in(entry), strings(entry.get("features"))
+        if entry.get("status", _ON_SALE) != _ON_SALE:
+            return None
+        takes, kind = strings(entry.get("input_modalities")), text(entry.get("model_type"))
+        writes = kind == "chat" if kind else written(id_, entry.get("output_modalities"))
+        return Listed(
+            id_,
+            context=tokens(entry.get("context_size")),
+            max_output=tokens(entry.get("max_output_tokens")),
+            capabilities=flags_as(
+                {
+                    "tools": None if features is None else "function-calling" in features,
+                    "vision": None if takes is None else "image" in takes,
+                    "reasoning": None if features is None else "reasoning" in features,
+                }
+            ),
+            writes_text=writes,
+            rates=rates(
+                rate(
+                    TEN_THOUSANDTHS_A_MILLION,
+                    input=entry.get("input_token_price_per_m"),
+                    output=entry.get("output_token_price_per_m"),
+                    cache_read=below(entry, "pricing", "input_cache_read", "price_per_m"),
+                )
+            ),
+        )
+
+    def canonical(self, upstream_id: str) -> str | None:
+        """The model of the vendor whose name is in front, where that name is certainly his."""
+        vendor, _, name = upstream_id.lower().partition("/")
+        if vendor not in _VENDORS or not name or "/" in name or ":" in name:
+            return None
+        return f"{_VENDORS[vendor]}/{name}"
+
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
@@ -39,7 +99,7 @@ PROVIDER = Novita(
         Endpoint.COMPLETIONS: "/completions",
     },
     models_path="/models",
-    # The list is public.
+    list_is_public=True,
     list_proves_key=False,
     probes=(
         Probe("openai/gpt-oss-20b", {"max_tokens": 1}),

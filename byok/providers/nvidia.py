@@ -27,6 +27,8 @@ KNOWN_FIELDS = frozenset(
         "top_logprobs",
         "top_p",
     }
+    # Uncertain. Without them the answer would be another one: it may refuse.
+    | {"audio", "function_call", "functions", "n"}
 )
 
 
@@ -37,7 +39,10 @@ class Nvidia(OpenAICompatible):
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
-        return quirks.only(super().adapt(endpoint, model, fields, max_output), KNOWN_FIELDS)
+        fields = super().adapt(endpoint, model, fields, max_output)
+        if quirks.value(fields, "n") == 1:
+            fields = quirks.without(fields, "n")
+        return quirks.only(fields, KNOWN_FIELDS)
 
 
 PROVIDER = Nvidia(

@@ -18,10 +18,14 @@ from byok.providers.chat_fields import (
     nearest,
     unmarked,
 )
+from byok.providers.listing import Entry, Listed, id_in, textless
 
 #: o3 and gpt-5.4-mini alike, but neither gpt-4o nor gpt-oss.
 _ID = re.compile(r"(?:ft:)?(?:o(?P<o>\d)|gpt-(?P<gpt>\d+)(?:\.(?P<minor>\d+))?)(?![a-z])")
 _O_SERIES, _O1 = 0, (0, 1)
+#: Which of all that its list names write text when they are asked in Chat or Responses. The others
+#: of the same families draw, speak, listen, complete a prompt, or do nothing but research.
+_WRITES = re.compile(r"(?:gpt-\d|chatgpt-|o\d)(?!.*(?:instruct|deep-research))")
 
 _SAMPLING = ("temperature", "top_p", "logprobs", "top_logprobs")
 _NEVER = ("presence_penalty", "frequency_penalty", "logit_bias")
@@ -77,6 +81,11 @@ def _may_sample(generation: Generation, asked: str | None) -> bool:
 
 
 class OpenAI(Provider):
+    def read_entry(self, entry: Entry) -> Listed:
+        id_ = id_in(entry)
+        own = id_.removeprefix("ft:")
+        return Listed(id_, writes_text=_WRITES.match(own) is not None and not textless(own))
+
     def spoken_for(
         self,
         asked: Endpoint,
@@ -170,6 +179,7 @@ PROVIDER = OpenAI(
         Endpoint.EMBEDDINGS: "/embeddings",
     },
     models_path="/models",
+    vendor="openai",
     # A restricted key is refused the list and may still call models.
     list_proves_key=False,
     probes=(
@@ -210,6 +220,8 @@ PROVIDER = OpenAI(
         Rule(Outcome.NO_ACCESS, 401, code="ip_not_authorized"),  # Uncertain: the code's name.
         Rule(Outcome.NO_ACCESS, 403, code="unsupported_country_region_territory"),
         Rule(Outcome.MODEL_MISSING, 404, code="model_not_found"),
+        # To stream it, or to see how it reasons: with the code of a field that is not supported.
+        Rule(Outcome.NO_ACCESS, 400, contains="organization must be verified"),
         # A reference to something OpenAI did not keep is a fault of the request.
         Rule(Outcome.BAD_REQUEST, code="previous_response_not_found"),
         Rule(Outcome.BAD_REQUEST, 404, contains="item with id"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from byok.providers import chat_fields, quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Provider, Rule
+from byok.providers.listing import Entry, Listed, openai_like
 
 CHAT_ONLY: Mapping[Endpoint, str] = {Endpoint.CHAT: "/chat/completions"}
 #: Companies that resell models of many vendors often speak all three.
@@ -45,6 +46,8 @@ class OpenAICompatible(Provider):
     models_path: str = "/models"
     # Uncertain for all of them; some show it to anyone.
     list_proves_key: bool = False
+    #: How much of 10⁻¹² dollars a token a price of its list counts, where that is known.
+    price_unit: int | None = None
     error_rules: tuple[Rule, ...] = ERROR_RULES
     returns: tuple[str, ...] = ("x-request-id", "retry-after")
     returns_to_key_owner: tuple[str, ...] = ("x-ratelimit-*",)
@@ -55,6 +58,9 @@ class OpenAICompatible(Provider):
     placeholder: str = "Paste the key"
     key_pattern: str = r"."
     key_prefixes: tuple[str, ...] = ("",)
+
+    def read_entry(self, entry: Entry) -> Listed:
+        return openai_like(entry, self.price_unit)
 
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None

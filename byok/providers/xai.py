@@ -2,6 +2,22 @@
 
 from byok.providers import chat_fields, quirks
 from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
+from byok.providers.listing import (
+    TEN_THOUSANDTHS_A_MILLION,
+    Entry,
+    Listed,
+    ListedRate,
+    Page,
+    decoded,
+    id_in,
+    ids_in,
+    items,
+    rate,
+    rates,
+    read_each,
+    tokens,
+    written,
+)
 
 #: Refused even at 0, by every model.
 _PENALTIES = ("presence_penalty", "frequency_penalty")
@@ -11,6 +27,18 @@ _EFFORTS = ("none", "low", "medium", "high")
 
 
 class XAI(Provider):
+    def read_list(self, body: bytes) -> Page:
+        return read_each(items(decoded(body), "models"), self.read_entry)
+
+    def read_entry(self, entry: Entry) -> Listed:
+        id_ = id_in(entry)
+        return Listed(
+            id_,
+            writes_text=written(id_, entry.get("output_modalities")),
+            rates=_rates(entry),
+            aliases=tuple(alias for alias in ids_in(entry.get("aliases")) if alias != id_),
+        )
+
     def adapt(
         self, endpoint: Endpoint, model: str, fields: Fields, max_output: int | None
     ) -> Fields:
@@ -45,6 +73,24 @@ def _reasoning(fields: Fields, model: str) -> Fields:
     return quirks.put(fields, "reasoning", options)
 
 
+def _rates(entry: Entry) -> tuple[ListedRate, ...]:
+    """The price of an entry, and the one of prompts above its threshold where there is one."""
+
+    def told(ending: str, above_tokens: int = 0) -> ListedRate | None:
+        return rate(
+            TEN_THOUSANDTHS_A_MILLION,
+            input=entry.get(f"prompt_text_token_price{ending}"),
+            output=entry.get(f"completion_text_token_price{ending}"),
+            cache_read=entry.get(f"cached_prompt_text_token_price{ending}"),
+            above_tokens=above_tokens,
+        )
+
+    threshold = tokens(entry.get("long_context_threshold"))
+    if threshold is None:
+        return rates(told(""))
+    return rates(told(""), told("_long_context", threshold))
+
+
 PROVIDER = XAI(
     id="xai",
     name="xAI",
@@ -54,7 +100,9 @@ PROVIDER = XAI(
         Endpoint.CHAT: "/chat/completions",
         Endpoint.RESPONSES: "/responses",
     },
-    models_path="/models",
+    # Unlike its /models it has no more than what writes text, and the prices of it.
+    models_path="/language-models",
+    vendor="x-ai",
     probes=(
         # It spends nothing on reasoning.
         Probe("grok-4.20-0309-non-reasoning", {"max_tokens": 1}),
@@ -75,7 +123,7 @@ PROVIDER = XAI(
         Rule(Outcome.REJECTED, 401, code="unauthenticated:no-credentials"),
         # Uncertain: whether this comes with 403 or with 429.
         Rule(Outcome.NO_CREDIT, contains="used all available credits"),
-        Rule(Outcome.NO_CREDIT, contains="monthly spending limit"),
+        Rule(Outcome.NO_CREDIT, contains="spending limit"),
         Rule(Outcome.NO_ACCESS, 403, code="permission-denied"),
         Rule(Outcome.MODEL_MISSING, 400, contains="model not found"),
         Rule(Outcome.MODEL_MISSING, 404, contains="does not exist"),

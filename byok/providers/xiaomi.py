@@ -5,6 +5,7 @@ A Token Plan key works at one of three regional hosts and does not say at which;
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from byok.providers import quirks
 from byok.providers.base import (
@@ -59,8 +60,10 @@ class Xiaomi(Provider):
             secret, endpoint, body, headers, model=model, stream=stream, host=host
         )
 
-    def list_models(self, secret: Secret, host: str = "") -> UpstreamRequest:
-        return super().list_models(secret, host or self.test_hosts(secret)[0])
+    def list_models(
+        self, secret: Secret, host: str = "", after: str | None = None
+    ) -> UpstreamRequest:
+        return super().list_models(secret, host or self.test_hosts(secret)[0], after)
 
     def warnings(self, text: str) -> list[str]:
         # A plan's key is one of Xiaomi's, whatever else its beginning is known for.
@@ -100,6 +103,7 @@ PROVIDER = Xiaomi(
         Endpoint.MESSAGES: f"{BESIDE}/anthropic/v1/messages",
     },
     models_path="/models",
+    vendor="xiaomi",
     probes=(
         Probe("mimo-v2.6-flash", {"max_completion_tokens": 1, "thinking": {"type": "disabled"}}),
         Probe("mimo-v2.6-pro", {"max_completion_tokens": 1, "thinking": {"type": "disabled"}}),
@@ -131,3 +135,21 @@ PROVIDER = Xiaomi(
         Rule(Outcome.OVERLOADED, 503),
     ),
 )
+
+
+def token_plan(region: str, place: str) -> Provider:
+    """The plan's host of one region, as a provider that is chosen by its name."""
+    id_ = f"xiaomi-token-plan-{region}"
+    return replace(
+        PROVIDER,
+        id=id_,
+        name=f"Xiaomi Token Plan ({place})",
+        base_url=PROVIDER.hosts[id_],
+        hosts={},
+        direct=True,
+        probes=(PROVIDER.probes[0], Probe("mimo-v2-flash", {"max_completion_tokens": 1})),
+        placeholder="tp-…",
+        key_pattern=r"^tp-[A-Za-z0-9]{10,}$",
+        key_prefixes=(_PLAN,),
+        key_note="",
+    )

@@ -9,9 +9,9 @@ from byok.providers.base import Endpoint, Fields, Outcome, Probe, Provider, Rule
 from byok.providers.chat_fields import (
     EXTRAS,
     OPENAI_ONLY,
+    call_as_instruction,
     json_object_for_schema,
     limit_as,
-    only_chosen_tool,
     thinking_as_switch,
 )
 
@@ -45,12 +45,9 @@ class Zai(Provider):
 
 def _tools(fields: Fields) -> Fields:
     """The model calls what it wants to, so what it shall not call it is not told of."""
-    choice = quirks.value(fields, "tool_choice")
-    if choice == "none":
+    if quirks.value(fields, "tool_choice") == "none":
         return quirks.without(fields, "tools", "tool_choice")
-    if choice == "required":
-        return quirks.without(fields, "tool_choice")
-    return only_chosen_tool(fields)
+    return call_as_instruction(fields)
 
 
 def _coded(outcome: Outcome, *codes: int) -> tuple[Rule, ...]:
@@ -64,6 +61,7 @@ PROVIDER = Zai(
     console_url="https://z.ai/manage-apikey/apikey-list",
     endpoints={Endpoint.CHAT: "/chat/completions"},
     models_path="/models",
+    vendor="z-ai",
     # Not the free model: it answers an empty account as well.
     probes=(
         Probe("glm-4.5-air", {"max_tokens": 1, "thinking": {"type": "disabled"}}),

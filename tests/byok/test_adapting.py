@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from byok.providers import provider
-from byok.providers.base import Endpoint
+from byok.providers.base import Endpoint, Inexpressible
 from tests.byok.test_adapting_hosts import ASKING, AWKWARD, TOOL, adapted, sent
+from tests.byok.test_adapting_hosts import MODEL as HOSTS
 from tests.simulator_fixture import RunningSimulator
 
-CHAT, FIM, RESPONSES = Endpoint.CHAT, Endpoint.FIM, Endpoint.RESPONSES
+CHAT, FIM, MESSAGES = Endpoint.CHAT, Endpoint.FIM, Endpoint.MESSAGES
+RESPONSES = Endpoint.RESPONSES
 FIREWORKS = "accounts/fireworks/models/"
 MODELS = {
     "openai": ["gpt-4.1", "gpt-5-nano", "gpt-5.4", "gpt-5.6-luna", "gpt-6-luna", "gpt-6-astra"],
@@ -76,14 +78,14 @@ MORE: dict[str, Any] = {
 ALL = {**AWKWARD, **MORE}
 
 
-@every_model
+@pytest.mark.parametrize(("id_", "model"), [*MODEL, *HOSTS])
 def test_no_valid_request_is_refused(simulator: RunningSimulator, id_, model):
     refused = {}
     for what, options in ALL.items():
         # Otherwise it is asked as Responses.
         if provider(id_).speaks(model, CHAT, with_tools="tools" in options):
             body = {"model": model, "messages": ASKING, **options}
-            answer = sent(id_, CHAT, model, adapted(id_, CHAT, model, body, 8192))
+            answer = sent(id_, CHAT, model, adapted(id_, CHAT, model, body, 4096))
             if answer.status_code != 200:
                 refused[what] = answer.text
 
@@ -103,6 +105,8 @@ def test_an_ordinary_body_goes_on_as_it_is(id_, model):
     turn = {"role": "assistant", "content": "a", "tool_calls": [], "reasoning_content": "b"}
     for messages in (ASKING, [*ASKING, turn, *ASKING] if id_ != "openai" else ASKING):
         body = {"model": model, "messages": messages, "stream": True, "tools": [TOOL]}
+        # That of Fireworks is too low where none is given.
+        body |= {"max_tokens": 9} if id_ == "fireworks" else {}
         fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
 
         assert provider(id_).adapt(CHAT, model, fields, 4096) is fields
@@ -116,7 +120,9 @@ def test_an_ordinary_body_goes_on_as_it_is(id_, model):
 def test_no_value_of_any_kind_makes_adapting_fail(id_, endpoint, odd):
     names = [*OPENROUTER, *AWKWARD["OpenAI's own"], "messages", "temperature", "tool_choice"]
     names += ["tools", "reasoning_effort", "max_tokens", "input", "include", "text", "stop", "n"]
-    names += ["response_format", "max_completion_tokens", "max_output_tokens", "prompt"]
+    names += ["response_format", "max_completion_tokens", "max_output_tokens"]
+    # In Responses it is a reference.
+    names += ["prompt"] if endpoint is not RESPONSES else []
     parts = [{"type": "message", "content": odd, "role": odd, "tool_calls": odd, "output": odd}]
     for body in (
         {"model": "m", **dict.fromkeys(names, odd)},
@@ -175,6 +181,22 @@ def test_openai_gets_a_limit_under_the_name_and_in_the_bounds_of_the_model():
         "max_completion_tokens": 7
     }
     assert limits("gpt-4.1", max_tokens=5000) == {"max_tokens": 1000}
+
+
+def test_fireworks_does_not_end_a_stream_early_where_no_limit_is_given(
+    simulator: RunningSimulator,
+):
+    model = FIREWORKS + "glm-5p3"
+    asking = [{"role": "user", "content": "stream: 3000 events"}]
+    body = {"model": model, "messages": asking, "stream": True}
+
+    assert '"finish_reason":"length"' in sent("fireworks", CHAT, model, body).text
+    assert (
+        '"finish_reason":"stop"'
+        in sent("fireworks", CHAT, model, adapted("fireworks", CHAT, model, body, 131_072)).text
+    )
+    assert adapted("fireworks", CHAT, model, {**body, "max_tokens": 7})["max_tokens"] == 7
+    assert adapted("fireworks", CHAT, model, body, 1000)["max_tokens"] == 1000
 
 
 def test_openai_models_may_sample_where_they_do_not_reason():
@@ -258,11 +280,73 @@ def test_a_schema_becomes_an_instruction_where_only_json_is_known(id_):
 def test_a_chosen_tool_is_the_only_one_where_none_can_be_named():
     body = {"model": "m", "messages": ASKING, **MORE["a named tool"]}
 
-    for id_, choice in (("zai", None), ("inception", "required")):
-        written = adapted(id_, CHAT, "m", body)
+    for id_, model, choice in (
+        ("zai", "m", None),
+        ("inception", "m", "required"),
+        ("moonshotai", "kimi-k2.6", "auto"),
+    ):
+        written = adapted(id_, CHAT, model, body)
         assert written["tools"] == [TOOL]
         assert written.get("tool_choice") == choice
     assert "tools" not in adapted("zai", CHAT, "m", {**body, "tool_choice": "none"})
+
+
+ONE_OF_THEM, LOOK = "Answer by calling one of the tools.", "Answer by calling the tool look."
+
+
+@pytest.mark.parametrize(("id_", "model"), [("zai", "glm-5.3"), ("moonshotai", "kimi-k2.7-code")])
+def test_a_model_that_calls_what_it_likes_is_asked_for_a_call(id_, model):
+    body = {"model": model, "messages": ASKING, **MORE["a named tool"]}
+
+    def instructions(**more: Any) -> list[str]:
+        *said, asking = adapted(id_, CHAT, model, {**body, **more})["messages"]
+        assert asking == ASKING[0]
+        return [each["content"] for each in said]
+
+    assert instructions() == [LOOK]
+    assert instructions(tool_choice="required") == [ONE_OF_THEM]
+    assert instructions(tool_choice="auto") == instructions(tool_choice="none") == []
+    assert instructions(tool_choice="required", tools=[]) == []
+
+
+def test_moonshot_is_asked_for_a_call_in_messages_too(simulator: RunningSimulator):
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("look", "other")]
+    body = {"model": "kimi-k2.6", "max_tokens": 9, "messages": ASKING, "tools": tools}
+
+    def written(choice: dict[str, Any], **more: Any) -> dict[str, Any]:
+        asked = {**body, "tool_choice": choice, **more}
+        found = adapted("moonshotai", MESSAGES, "kimi-k2.6", asked)
+        assert sent("moonshotai", MESSAGES, "kimi-k2.6", found).status_code == 200
+        return found
+
+    chosen = written({"type": "tool", "name": "look", "disable_parallel_tool_use": True})
+    assert chosen["tools"] == tools[:1]
+    assert chosen["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    assert chosen["system"] == [{"type": "text", "text": LOOK}]
+    demanded = written({"type": "any"}, system="Be brief.")
+    assert demanded["tools"] == tools
+    assert [block["text"] for block in demanded["system"]] == ["Be brief.", ONE_OF_THEM]
+    assert "system" not in written({"type": "auto"})
+
+
+def test_perplexity_is_asked_for_a_call_after_its_instructions(simulator: RunningSimulator):
+    tools: list[dict[str, Any]] = [
+        {"type": "function", "name": name, "parameters": {}} for name in ("look", "other")
+    ]
+    body = {**AGENT, "tools": tools}
+
+    def written(choice: object) -> dict[str, Any]:
+        found = adapted(
+            "perplexity", RESPONSES, "perplexity/sonar", {**body, "tool_choice": choice}
+        )
+        assert sent("perplexity", RESPONSES, "perplexity/sonar", found).status_code == 200
+        return found
+
+    demanded, chosen = written("required"), written({"type": "function", "name": "look"})
+    assert demanded["instructions"] == f"Be brief.\n\n{ONE_OF_THEM}"
+    assert chosen["instructions"] == f"Be brief.\n\n{LOOK}"
+    assert chosen["tools"] == tools[:1]
+    assert written("auto")["instructions"] == "Be brief."
 
 
 @pytest.mark.parametrize(
@@ -360,6 +444,80 @@ def test_perplexity_gets_no_field_that_it_does_not_know(simulator: RunningSimula
     assert written["max_output_tokens"] == 16
     schema = {"name": "x", "schema": SCHEMA, "strict": True}
     assert written["response_format"] == {"type": "json_schema", "json_schema": schema}
+
+
+OLDER = ["sonar", "sonar-pro", "sonar-reasoning-pro", "sonar-deep-research"]
+
+
+@pytest.mark.parametrize("model", OLDER)
+def test_perplexitys_older_models_take_a_valid_request_unless_it_demands_a_call(
+    simulator: RunningSimulator, model
+):
+    refused = {}
+    for what, options in {**ALL, "JSON": {"response_format": {"type": "json_object"}}}.items():
+        body = {"model": model, "messages": ASKING, **options}
+        if options.get("tool_choice", "none") != "none":
+            with pytest.raises(Inexpressible, match="leave out tool_choice") as demanded:
+                adapted("perplexity", CHAT, model, body)
+            assert demanded.value.field == "tool_choice"
+            continue
+        answer = sent("perplexity", CHAT, model, adapted("perplexity", CHAT, model, body, 4096))
+        if answer.status_code != 200:
+            refused[what] = answer.text
+
+    assert refused == {}
+    body = {"model": model, "messages": ASKING, **OPENROUTER}
+    assert sent("perplexity", CHAT, model, body).status_code == 400
+
+
+def test_perplexitys_older_models_hear_user_and_assistant_in_turn(simulator: RunningSimulator):
+    def text(said: str, **more: Any) -> dict[str, Any]:
+        return {"type": "text", "text": said, **more}
+
+    url = {"url": "https://example.com/a.png"}
+    picture = {"type": "image_url", "image_url": url}
+    detailed = {"type": "image_url", "image_url": {**url, "detail": "low"}}
+    body = {
+        "model": "sonar-pro",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "developer", "content": [text("Be kind.", **MARK)]},
+            {"role": "assistant", "content": "Hello."},
+            {"role": "user", "content": "a"},
+            {"role": "user", "content": [text("b"), detailed], "name": "Ann"},
+            {"role": "assistant", "content": None, "tool_calls": TURN[1]["tool_calls"]},
+            TURN[2],
+            {"role": "assistant", "content": "c", "reasoning_content": "Hm."},
+            {"role": "system", "content": "Be quick."},
+            {"role": "user", "content": "d"},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        ],
+    }
+
+    written = adapted("perplexity", CHAT, "sonar-pro", body)
+
+    assert written["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "system", "content": [text("Be kind.")]},
+        {"role": "user", "content": "."},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": [text("a"), text("b"), picture, text("seen")]},
+        {"role": "assistant", "content": "c"},
+        {"role": "user", "content": "Be quick.\n\nd"},
+        {"role": "assistant", "content": [text("No.")]},
+        {"role": "user", "content": "Continue."},
+    ]
+    assert sent("perplexity", CHAT, "sonar-pro", written).status_code == 200
+    plain = {"model": "sonar-pro", "messages": written["messages"], "stream": True, "max_tokens": 9}
+    fields = msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, msgspec.Raw])
+    assert provider("perplexity").adapt(CHAT, "sonar-pro", fields, 4096) is fields
+
+
+@pytest.mark.parametrize("model", OLDER)
+def test_perplexitys_older_models_reason_so_much_where_they_reason(model):
+    efforts = [effort("perplexity", model, reasoning_effort=each)[0] for each in ("none", "max")]
+
+    assert efforts == (["minimal", "high"] if "-re" in model else [None, None])
 
 
 def test_perplexity_searches_only_when_asked_to():

@@ -27,9 +27,8 @@ MODELS = {
     "minimax": ["MiniMax-M3", "MiniMax-M2.5"],
     "moonshotai": ["kimi-k2.6", "kimi-k2.7-code", "kimi-k3.1-pro"],
 }
-every_model = pytest.mark.parametrize(
-    ("id_", "model"), [(id_, model) for id_, models in MODELS.items() for model in models]
-)
+MODEL = [(id_, model) for id_, models in MODELS.items() for model in models]
+every_model = pytest.mark.parametrize(("id_", "model"), MODEL)
 #: What agents and SDKs send to any model, every one of these valid at OpenAI.
 AWKWARD: dict[str, Any] = {
     "penalties": {"presence_penalty": 0, "frequency_penalty": 0},

@@ -3,14 +3,17 @@
 from datetime import timedelta
 
 import pytest
+from django.core.mail.backends.base import BaseEmailBackend
+from django.urls import reverse
 from django.utils import timezone
 
-from byok.actions import add_key, set_enabled, update_key
+from byok.actions import add_key, set_enabled, set_on_failure, update_key
 from byok.health import Sighting, store_sightings
-from byok.models import ProviderKey
+from byok.models import CatalogueSource, ProviderKey
 from byok.providers.base import Outcome
-from byok.tasks import tell_of_failing_keys
+from byok.tasks import tell_of_catalogue, tell_of_failing_keys
 from byok.vault import Secret
+from orgs.models import Account
 from orgs.origin import Origin
 from tests.together import at_once
 
@@ -65,6 +68,28 @@ def test_the_owner_of_a_personal_key_is_told_once(key, owner, mailoutbox, settin
     assert "rejected this key" in letter.body
     assert f"{settings.MEGABRAIN_BASE_URL}/account/byok/" in letter.body
     assert SECRET[-8:] not in letter.body + letter.alternatives[0][0]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("error", "Where there is none, they fail."),
+        (
+            "balance",
+            "Where there is none, they draw on the balance, as chosen for this key",
+        ),
+    ],
+)
+def test_the_letter_says_what_was_chosen_for_when_no_key_serves(
+    key, owner, mailoutbox, choice, said
+):
+    choice = ProviderKey.OnFailure(choice)
+    set_on_failure(actor=owner, key=key, on_failure=choice, origin=Origin())
+    fails(key)
+    tell_of_failing_keys()
+    [letter] = mailoutbox
+    assert said in letter.body
+    assert said in letter.alternatives[0][0]
 
 
 def test_owners_and_billing_managers_of_an_organization_are_told_and_members_are_not(
@@ -134,8 +159,65 @@ def test_a_letter_that_could_not_be_sent_is_sent_with_the_next_run(key, mailoutb
     assert len(mailoutbox) == 1
 
 
+class Killed(BaseEmailBackend):
+    """The process dies while it sends."""
+
+    def send_messages(self, messages):
+        raise SystemExit
+
+
+def test_a_letter_that_a_killed_worker_did_not_send_is_sent_later(key, mailoutbox, settings):
+    fails(key)
+    working, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, f"{__name__}.Killed"
+    with pytest.raises(SystemExit):
+        tell_of_failing_keys()
+    settings.EMAIL_BACKEND = working
+    # For all that others know it may still be at it.
+    tell_of_failing_keys()
+    assert mailoutbox == []
+    ProviderKey.objects.update(failing_claimed_at=timezone.now() - timedelta(minutes=6))
+    tell_of_failing_keys()
+    tell_of_failing_keys()
+    assert len(mailoutbox) == 1
+
+
+def test_staff_hear_later_of_trouble_over_which_a_worker_was_killed(staff, mailoutbox, settings):
+    trouble = CatalogueSource.objects.create(name="novita", trouble="It lists no models.")
+    working, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, f"{__name__}.Killed"
+    with pytest.raises(SystemExit):
+        tell_of_catalogue()
+    settings.EMAIL_BACKEND = working
+    tell_of_catalogue()
+    assert mailoutbox == []
+    CatalogueSource.objects.filter(pk=trouble.pk).update(
+        claimed_at=timezone.now() - timedelta(minutes=6)
+    )
+    tell_of_catalogue()
+    tell_of_catalogue()
+    assert len(mailoutbox) == 1
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_at_once_write_one_letter(key, mailoutbox):
     fails(key)
     at_once(tell_of_failing_keys, tell_of_failing_keys)
     assert len(mailoutbox) == 1
+
+
+def test_of_a_key_of_megabrains_own_staff_are_told(owner, staff, mailoutbox, settings):
+    own = add_key(
+        actor=staff,
+        account=Account.objects.platform(),
+        provider="anthropic",
+        secret=Secret(SECRET),
+        origin=Origin(),
+    )
+    mailoutbox.clear()
+    fails(own)
+    tell_of_failing_keys()
+    (letter,) = mailoutbox
+    assert letter.to == [staff.email]
+    assert "the Anthropic key of MegaBrain fail" in letter.body
+    assert f"{settings.MEGABRAIN_BASE_URL}{reverse('admin:byok_providerkey_changelist')}" in (
+        letter.body
+    )

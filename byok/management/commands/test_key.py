@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from byok.actions import KeyGone, TooManyTests, request_test
+from byok.catalogue.coverage import learn
 from byok.key_tests import RUN_LIMIT, perform
 from byok.models import KeyTest, ProviderKey
 from byok.providers import PROVIDERS, name_of
@@ -29,11 +30,13 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyGone:
             raise CommandError("The key was deleted meanwhile.") from None
-        perform(test.pk)
+        passed = perform(test.pk)
         finished = awaited(test)
         if finished.state != KeyTest.State.PASSED:
             raise CommandError(finished.message)
         self.stdout.write(finished.message)
+        if passed is not None:
+            learn(passed)
 
 
 def stored_key(account_name: str, provider: str) -> ProviderKey:

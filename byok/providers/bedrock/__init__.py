@@ -5,9 +5,10 @@ what a model is called depends on the region (regions.py). Sources: providers.md
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -24,11 +25,13 @@ from byok.providers.base import (
     UnusableSecret,
     UpstreamRequest,
 )
-from byok.providers.bedrock import credential, invoke, signing
+from byok.providers.bedrock import credential, invoke, lists, signing
 from byok.providers.bedrock.regions import REGIONS, model_in
+from byok.providers.listing import Page, decoded
 from byok.vault import Secret
 
 _CONTROL_URL = "https://bedrock.{region}.amazonaws.com"
+_PROFILES_PATH = "/inference-profiles?maxResults=1000&type=SYSTEM_DEFINED"
 _TYPE = "x-amzn-errortype"
 
 
@@ -52,8 +55,23 @@ class Bedrock(Provider):
         path = self.path(endpoint, model, stream=stream)
         return self._signed(secret, "POST", self.base_url, path, model, body)
 
-    def list_models(self, secret: Secret, host: str = "") -> UpstreamRequest:
-        return self._signed(secret, "GET", _CONTROL_URL, self.models_path)
+    def list_models(
+        self, secret: Secret, host: str = "", after: str | None = None
+    ) -> UpstreamRequest:
+        if after is None:
+            return self._signed(secret, "GET", _CONTROL_URL, self.models_path)
+        token = after.removeprefix(lists.PROFILES)
+        more = f"&nextToken={quote(token, safe='')}" if token else ""
+        return self._signed(secret, "GET", _CONTROL_URL, _PROFILES_PATH + more)
+
+    def read_list(self, body: bytes) -> Page:
+        return lists.read(decoded(body))
+
+    def canonical(self, upstream_id: str) -> str | None:
+        return lists.canonical(upstream_id)
+
+    def lists(self, upstream_id: str, listed: Container[str]) -> bool:
+        return lists.have(upstream_id, listed)
 
     def path(self, endpoint: Endpoint, model: str, *, stream: bool) -> str:
         path = self.endpoints[endpoint]
@@ -139,8 +157,8 @@ class Bedrock(Provider):
         return UpstreamRequest(method, url, {"user-agent": USER_AGENT, **headers, **proof}, body)
 
 
-def _refusal(name: str, outcome: Outcome, contains: str = "", *, too_long: bool = False) -> Rule:
-    return Rule(outcome, None, name, contains, context_too_long=too_long)
+def _named(outcome: Outcome, *names: str) -> tuple[Rule, ...]:
+    return tuple(Rule(outcome, code=name) for name in names)
 
 
 PROVIDER = Bedrock(
@@ -193,34 +211,59 @@ PROVIDER = Bedrock(
     permissions=("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"),
     returns=("x-amzn-requestid", "retry-after"),
     error_rules=(
-        _refusal("UnrecognizedClientException", Outcome.REJECTED),
-        _refusal("InvalidSignatureException", Outcome.REJECTED),
-        _refusal("ExpiredTokenException", Outcome.REJECTED),
-        _refusal("InvalidClientTokenId", Outcome.REJECTED),
-        _refusal("MissingAuthenticationToken", Outcome.REJECTED),
-        _refusal("MissingAuthenticationTokenException", Outcome.REJECTED),
-        _refusal("IncompleteSignature", Outcome.REJECTED),
-        _refusal("IncompleteSignatureException", Outcome.REJECTED),
-        _refusal("RequestExpired", Outcome.REJECTED),
-        # A Bedrock API key that is wrong or out of date seems to be refused under the name of a
-        # missing permission, so that only the words tell.
-        _refusal("AccessDeniedException", Outcome.REJECTED, "api key"),
-        _refusal("AccessDeniedException", Outcome.REJECTED, "bearer token"),
-        _refusal("AccessDeniedException", Outcome.NO_ACCESS),
-        _refusal("ResourceNotFoundException", Outcome.NO_ACCESS, "use case details"),
-        _refusal("ResourceNotFoundException", Outcome.MODEL_MISSING),
-        _refusal("ValidationException", Outcome.MODEL_MISSING, "model identifier is invalid"),
-        _refusal("ValidationException", Outcome.MODEL_MISSING, "on-demand throughput isn"),
-        _refusal("ValidationException", Outcome.BAD_REQUEST, "too long", too_long=True),
-        _refusal("ValidationException", Outcome.BAD_REQUEST),
-        _refusal("ThrottlingException", Outcome.NO_CREDIT, "per day"),
-        _refusal("ThrottlingException", Outcome.RATE_LIMITED),
-        _refusal("ServiceQuotaExceededException", Outcome.RATE_LIMITED),
-        _refusal("ModelNotReadyException", Outcome.OVERLOADED),
-        _refusal("ModelTimeoutException", Outcome.OVERLOADED),
-        _refusal("ModelErrorException", Outcome.OVERLOADED),
-        _refusal("ModelStreamErrorException", Outcome.OVERLOADED),
-        _refusal("ServiceUnavailableException", Outcome.OVERLOADED),
-        _refusal("InternalServerException", Outcome.OVERLOADED),
+        # A Bedrock API key that is wrong or out of date is refused under the name of a missing
+        # permission, so that only the words tell.
+        Rule(Outcome.REJECTED, 403, contains="api key"),
+        Rule(Outcome.REJECTED, 403, contains="bearer token"),
+        Rule(Outcome.NO_ACCESS, code="ResourceNotFoundException", contains="use case details"),
+        Rule(
+            Outcome.MODEL_MISSING,
+            code="ValidationException",
+            contains="model identifier is invalid",
+        ),
+        Rule(
+            Outcome.MODEL_MISSING, code="ValidationException", contains="on-demand throughput isn"
+        ),
+        # An AWS account that is new or restricted, whatever it asks.
+        Rule(Outcome.NO_ACCESS, code="ValidationException", contains="operation not allowed"),
+        Rule(Outcome.NO_ACCESS, code="ValidationException", contains="account is not authorized"),
+        Rule(
+            Outcome.BAD_REQUEST,
+            code="ValidationException",
+            contains="too long",
+            context_too_long=True,
+        ),
+        Rule(
+            Outcome.BAD_REQUEST,
+            code="ValidationException",
+            contains="exceed context limit",
+            context_too_long=True,
+        ),
+        Rule(Outcome.NO_CREDIT, code="ThrottlingException", contains="per day"),
+        *_named(
+            Outcome.REJECTED,
+            "UnrecognizedClientException",
+            "InvalidSignatureException",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "RequestExpired",
+        ),
+        *_named(Outcome.NO_ACCESS, "AccessDeniedException"),
+        *_named(Outcome.MODEL_MISSING, "ResourceNotFoundException"),
+        *_named(Outcome.BAD_REQUEST, "ValidationException"),
+        *_named(Outcome.RATE_LIMITED, "ThrottlingException", "ServiceQuotaExceededException"),
+        *_named(
+            Outcome.OVERLOADED,
+            "ModelNotReadyException",
+            "ModelTimeoutException",
+            "ModelErrorException",
+            "ModelStreamErrorException",
+            "ServiceUnavailableException",
+            "InternalServerException",
+        ),
     ),
 )

@@ -7,9 +7,12 @@ tunes is left out, and what carries meaning stays, to be refused in Bedrock's ow
 Sources: dialects.md §§ 3 and 9.6, providers.md § 4.10; for the betas LiteLLM's list of headers.
 """
 
+import re
 from typing import Any
 
 import msgspec
+
+from byok.providers.base import Inexpressible
 
 Fields = dict[str, msgspec.Raw]
 
@@ -40,6 +43,10 @@ _LEFT_OUT_OF_TOOLS = frozenset(
 #: Tools that run at Anthropic, and not at Amazon.
 _SERVER_TOOLS = ("web_search_", "web_fetch_", "code_execution_", "tool_search_tool_", "advisor_")
 
+#: Where a picture or a document may be that is not in the body. Inside a string the quotation marks
+#: would have backslashes.
+_ELSEWHERE = re.compile(rb'"type"\s*:\s*"(?:url|file)"')
+
 _ENCODER = msgspec.json.Encoder()
 # Any: bodies hold whatever JSON the caller wrote.
 _LIST = msgspec.json.Decoder(list[Any])
@@ -47,7 +54,7 @@ _FIELDS = msgspec.json.Decoder(Fields)
 
 
 def fitted(fields: Fields, max_output: int | None) -> Fields:
-    """The fields of a body of Messages, as InvokeModel takes them."""
+    """The fields of a body of Messages, as InvokeModel takes them. Raises Inexpressible."""
     kept = {name: value for name, value in fields.items() if name not in _LEFT_OUT}
     kept["anthropic_version"] = _raw(VERSION)
     for name, fit in (("tools", _tools), ("system", _content), ("messages", _messages)):
@@ -108,7 +115,8 @@ def _content(raw: msgspec.Raw) -> msgspec.Raw:
 
 def _messages(raw: msgspec.Raw) -> msgspec.Raw:
     text = bytes(raw)
-    if b'"scope"' not in text and b'"tool_reference"' not in text:
+    known = b'"scope"' not in text and b'"tool_reference"' not in text
+    if known and not _ELSEWHERE.search(text):
         return raw
     messages = _decoded(_LIST, raw)
     if not isinstance(messages, list):
@@ -125,6 +133,7 @@ def _blocks(blocks: list[Any]) -> list[Any]:
     for block in blocks:
         if isinstance(block, dict):
             _unscope(block)
+            _refuse_elsewhere(block.get("source"))
             if block.get("type") == "tool_reference":
                 # The tool is offered from the beginning, as none is loaded later here.
                 block = {"type": "text", "text": f"Tool found: {block.get('tool_name', '')}"}
@@ -132,6 +141,14 @@ def _blocks(blocks: list[Any]) -> list[Any]:
                 block["content"] = _blocks(block["content"])
         out.append(block)
     return out
+
+
+def _refuse_elsewhere(source: Any) -> None:
+    if isinstance(source, dict) and source.get("type") in ("url", "file"):
+        raise Inexpressible(
+            "Bedrock fetches no pictures and documents: send this one as base64 data instead.",
+            "messages",
+        )
 
 
 def _unscope(block: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ Sources: AWS's endpoint data; for the profiles, providers.md § 4.9 and the list
 """
 
 from collections.abc import Mapping
+from itertools import chain
 
 REGIONS = frozenset(
     """af-south-1
@@ -38,6 +39,10 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("global",)),
 )
 
+_ALL_GROUPS = sorted({*chain(*_SINGLE.values()), *chain(*(groups for _, groups in _GROUPS))})
+#: By one of which the id of a profile begins.
+GROUPS = frozenset(_ALL_GROUPS)
+
 _EVERYWHERE = ("us", "eu", "jp", "au", "global")
 _WEST = ("us", "eu", "global")
 _US = ("us", "global")
@@ -58,7 +63,10 @@ _PROFILES: Mapping[str, tuple[str, ...]] = {
     "openai.gpt-6.1-sol": _US,
     "openai.gpt-6.1-terra": _US,
     "openai.gpt-6-luna": _US,
+    "openai.gpt-6-sol": _US,
     "openai.gpt-5.6-terra": _US,
+    "openai.gpt-5.6-sol": _US,
+    "openai.gpt-5.6-luna": _US,
     "amazon.nova-pro-v1:0": ("us", "eu", "apac"),
     "amazon.nova-micro-v1:0": ("us", "eu", "apac"),
     "amazon.nova-2-lite-v1:0": ("us", "eu", "jp", "global"),
@@ -75,6 +83,20 @@ def model_in(region: str, upstream_id: str) -> str:
     known = _PROFILES.get(bare, near)
     found = next((group for group in near if group in known), None)
     return f"{found}.{bare}" if found else bare
+
+
+def bare(upstream_id: str) -> str:
+    """An id without the group of regions in front, if there is one."""
+    group, _, rest = upstream_id.partition(".")
+    return rest if group in GROUPS or upstream_id.startswith(GEO) else upstream_id
+
+
+def in_all_groups(upstream_id: str) -> tuple[str, ...]:
+    """The ids by which a caller may mean it: the bare model, and the profile of each group."""
+    if not upstream_id.startswith(GEO):
+        return (upstream_id,)
+    bare = upstream_id.removeprefix(GEO)
+    return (bare, *(f"{group}.{bare}" for group in _ALL_GROUPS))
 
 
 def _near(region: str) -> tuple[str, ...]:
