@@ -90,12 +90,19 @@ def may(user: User, permission: Permission, account: Account) -> bool:
 
 
 def those_who_may(permission: Permission, account: Account) -> QuerySet[User]:
-    """The account's members who may do this there, in the order in which they came."""
+    """The account's members who may do this there, in the order in which they came; of the
+    platform account, which has no members, staff."""
+    if account.kind == Account.Kind.PLATFORM:
+        return staff()
     roles = [role for role in Role if permission in granted_to(role)]
     holders = User.objects.filter(
         memberships__account=account, memberships__role__in=roles, is_active=True
     )
     return holders.order_by("memberships__created_at")
+
+
+def staff() -> QuerySet[User]:
+    return User.objects.filter(is_staff=True, is_active=True).order_by("pk")
 
 
 def require(user: User, permission: Permission, account: Account) -> None:

@@ -1,6 +1,6 @@
 """What a request carries once the middleware and `login_required` have seen it."""
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
@@ -19,9 +19,17 @@ class SignedInRequest(HttpRequest):
     membership: Membership
 
 
+def on_screen(htmx: HtmxDetails) -> SplitResult:
+    """Path and query of the page the visitor sees while htmx asks for a part of one, if it says."""
+    try:
+        return urlsplit(htmx.current_url_abs_path or "")
+    except ValueError:  # Whatever it sent, it is no address.
+        return urlsplit("")
+
+
 def path_on_screen(request: SignedInRequest) -> str:
-    """The path of the page the visitor sees while htmx asks for a part of one."""
-    return urlsplit(request.htmx.current_url_abs_path or "").path
+    """The path of that page."""
+    return on_screen(request.htmx).path
 
 
 def fragment(request: SignedInRequest, name: str) -> str:

@@ -6,13 +6,22 @@ Every account has the same pages: one's own under `account/`, an organization's 
 
 from django.urls import include, path
 
-from orgs.views import activity, invitations, members, organizations, profile, tokens
+from orgs.views import (
+    activity,
+    invitations,
+    members,
+    organizations,
+    profile,
+    spending,
+    tokens,
+)
 
 app_name = "orgs"
 
 token_pages = [
     path("", tokens.tokens, name="tokens"),
     path("create/", tokens.token_create, name="token_create"),
+    path("<uuid:id>/spending/", spending.of_token, name="token_spending"),
     path("<uuid:id>/revoke/", tokens.token_revoke, name="token_revoke"),
 ]
 activity_pages = [
@@ -28,10 +37,12 @@ profile_pages = [
 ]
 member_pages = [
     path("", members.members, name="members"),
+    path("spending/", spending.of_members, name="members_spending"),
     path("invite/", invitations.invite, name="invite"),
     path("<uuid:id>/", members.member, name="member"),
     path("<uuid:id>/role/", members.role, name="member_role"),
     path("<uuid:id>/limit/", members.limit, name="member_limit"),
+    path("<uuid:id>/spending/", spending.of_member, name="member_spending"),
     path("<uuid:id>/remove/", members.remove, name="member_remove"),
     path(
         "<uuid:id>/tokens/<uuid:token>/revoke/",

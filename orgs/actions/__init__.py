@@ -35,6 +35,12 @@ from orgs.actions.organizations import (
     create_organization,
     delete_organization,
 )
+from orgs.actions.spending import (
+    TokenGone,
+    limit_member_spending,
+    limit_members_spending,
+    limit_token_spending,
+)
 from orgs.actions.tokens import (
     MAX_TOKENS,
     TokenExists,
@@ -63,6 +69,7 @@ __all__ = [
     "NotTheInvited",
     "SlugTaken",
     "TokenExists",
+    "TokenGone",
     "TooManyInvitations",
     "TooManyOrganizations",
     "TooManyTokens",
@@ -82,6 +89,9 @@ __all__ = [
     "invite",
     "leave_organization",
     "limit_member",
+    "limit_member_spending",
+    "limit_members_spending",
+    "limit_token_spending",
     "open_personal_account",
     "remove_member",
     "rename_user",

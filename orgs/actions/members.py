@@ -37,7 +37,7 @@ def change_role(*, actor: User, membership: Membership, role: str, origin: Origi
     with transaction.atomic():
         account = Account.objects.locked(membership.account)
         require_any(actor, STAFF_TOO, account)
-        membership = _current(membership)
+        membership = current(membership)
         if membership.user == actor:
             # Assisting others is not for raising oneself.
             require(actor, Permission.MANAGE_MEMBERS, account)
@@ -78,7 +78,7 @@ def limit_member(
     with transaction.atomic():
         account = Account.objects.locked(membership.account)
         require(actor, Permission.MANAGE_MEMBERS, account)
-        membership = _current(membership)
+        membership = current(membership)
         if membership.requests_per_minute == requests_per_minute:
             return False
         previous, membership.requests_per_minute = (
@@ -110,7 +110,7 @@ def remove_member(*, actor: User, membership: Membership, origin: Origin) -> Non
     with transaction.atomic():
         account = Account.objects.locked(membership.account)
         require_any(actor, STAFF_TOO, account)
-        membership = _current(membership)
+        membership = current(membership)
         _end(membership, Event.MEMBER_REMOVED, actor, origin)
         _write_to("member_removed", membership, actor)
 
@@ -135,16 +135,16 @@ def require_another_owner(membership: Membership) -> None:
         raise LastOwner(f"{membership.user} is the only owner of {membership.account}.")
 
 
-def _current(membership: Membership) -> Membership:
+def current(membership: Membership) -> Membership:
     """The membership as it is now that nobody else can change it."""
-    current = (
+    found = (
         Membership.objects.select_related("account", "user")
         .filter(pk=membership.pk, account__kind=Account.Kind.ORGANIZATION)
         .first()
     )
-    if current is None:
+    if found is None:
         raise MemberGone(str(membership.pk))
-    return current
+    return found
 
 
 def _write_to(letter: str, membership: Membership, actor: User, **more: object) -> None:

@@ -13,6 +13,7 @@ from django.utils.text import slugify
 from orgs.actions.tokens import check_models
 from orgs.audit import Event, Fact, record
 from orgs.changes import announce
+from orgs.closing import end_all_of
 from orgs.models import Account, Membership, User
 from orgs.origin import Origin
 from orgs.permissions import NotPermitted, Permission, require
@@ -209,12 +210,14 @@ def _first_of(models: Sequence[str]) -> list[Fact]:
 def delete_organization(*, actor: User, account: Account, origin: Origin) -> None:
     """Delete the organization with its keys, tokens, members and invitations, for good.
 
-    Its audit log and usage stay. Raises `NotPermitted`.
+    What it subscribes to ends, its card is forgotten, and its balance lost. Its audit log, ledger
+    and usage stay. Raises `NotPermitted`.
     """
     with transaction.atomic():
         account = Account.objects.locked(account)
         require(actor, Permission.MANAGE_ORGANIZATION, account)
         _hold_belongings(account)
+        ended = end_all_of(account)
         record(
             event=Event.ORG_DELETED,
             account=account,
@@ -224,6 +227,7 @@ def delete_organization(*, actor: User, account: Account, origin: Origin) -> Non
             details={
                 "members": account.memberships.count(),
                 "tokens": account.api_tokens.filter(revoked_at__isnull=True).count(),
+                **ended,
             },
         )
         announce("account", str(account.pk))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orgs.keyset import first_of
 from orgs.models import AuditEvent
 from orgs.models.audit import AuditEventQuerySet, Place
 
@@ -39,12 +40,12 @@ class Selection:
         parts = [part.newest_first() for part in self._parts()]
         if older_than:
             parts = [part.older_than(older_than) for part in parts]
-        return _first(parts, limit, "created_at DESC, sequence DESC")
+        return first_of(parts, limit, "created_at DESC, sequence DESC")
 
     def next_newer(self, limit: int, newer_than: Place) -> list[AuditEvent]:
         """The events that follow there, oldest first."""
         parts = [part.oldest_first().newer_than(newer_than) for part in self._parts()]
-        return _first(parts, limit, "created_at, sequence")
+        return first_of(parts, limit, "created_at, sequence")
 
     def count(self) -> int:
         return sum(part.count() for part in self._parts())
@@ -75,20 +76,6 @@ class Selection:
         if self.up_to is not None:
             events = events.filter(sequence__lte=self.up_to)
         return [events.filter(event=event) for event in self.events] or [events]
-
-
-def _first(parts: list[AuditEventQuerySet], limit: int, order: str) -> list[AuditEvent]:
-    """The first events of these query sets together, each of which is in this order."""
-    if len(parts) == 1:
-        return list(parts[0][:limit])
-    # Django cannot write this for SQLite, which takes a limit inside of a union only so.
-    compiled = [part[:limit].query.sql_with_params() for part in parts]
-    union = " UNION ALL ".join(
-        f"SELECT * FROM ({sql}) AS part_{n}"  # noqa: S608 -- Django's own SQL.
-        for n, (sql, _) in enumerate(compiled)
-    )
-    parameters = [parameter for _, given in compiled for parameter in given]
-    return list(AuditEvent.objects.raw(f"{union} ORDER BY {order} LIMIT {limit}", parameters))
 
 
 def _by_sequence(events: AuditEventQuerySet) -> Iterator[AuditEvent]:

@@ -4,16 +4,17 @@ Of an event that somebody has altered, any of it may be of any shape.
 """
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
 
 from orgs.models import AuditEvent, Membership
+from orgs.money import dollars
 
 NOTHING = (None, "")
 PREVIOUS = "previous_"
-MICROS = 1_000_000
+#: How the names of amounts end that are in micro-dollars.
+MICROS = "_micros"
 
 #: Those whose name in the log does not read as words once its underscores are spaces.
 FIELDS = {
@@ -21,6 +22,7 @@ FIELDS = {
     "by_staff": "as MegaBrain's staff",
     "expires_at": "expires",
     "is_active": "may sign in",
+    "member_daily_limit_micros": "daily limit for each member",
     "member_requests_per_minute": "requests a minute for each member",
     "remind_on": "day of the reminder",
     "requests_per_minute": "requests a minute",
@@ -56,7 +58,7 @@ def kind_of(event: AuditEvent) -> str:
 def field(name: str) -> str:
     if name.startswith(PREVIOUS):
         return f"previous {field(name.removeprefix(PREVIOUS))}"
-    return FIELDS.get(name, name.replace("_", " "))
+    return FIELDS.get(name, name.removesuffix(MICROS).replace("_", " "))
 
 
 def in_words(name: str, fact: Any) -> str:  # Any: what details hold.
@@ -73,7 +75,8 @@ def in_words(name: str, fact: Any) -> str:  # Any: what details hold.
         return _moment(str(fact))
     if not isinstance(fact, int):
         return str(fact)
-    return f"${Decimal(fact) / MICROS:,.2f}" if name == "monthly_limit" else f"{fact:,}"
+    is_money = name.endswith(MICROS) or name == "monthly_limit"
+    return dollars(fact) if is_money else f"{fact:,}"
 
 
 def _changed(event: AuditEvent) -> list[str]:

@@ -22,8 +22,8 @@ PERIODS = [
     ("90", "90 days"),
     (DATES, "From … to …"),
 ]
-OF_ORGANIZATIONS = ("org", "byok", "token", "audit")
-OF_PEOPLE = ("account", "byok", "token", "security", "user", "audit")
+OF_ORGANIZATIONS = ("org", "byok", "token", "billing", "subscription", "audit")
+OF_PEOPLE = ("account", "byok", "token", "billing", "subscription", "security", "user", "audit")
 
 
 class FilterForm(forms.Form):

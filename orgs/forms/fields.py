@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 
+from orgs.money import NotDollars, dollars, micros_in
+
 #: More than this is a slip of the finger.
 MOST_REQUESTS = 1_000_000
 
@@ -73,6 +75,32 @@ class RateField(forms.IntegerField):
             },
             widget=forms.NumberInput(attrs={"inputmode": "numeric", "placeholder": "No limit"}),
         )
+
+
+class DollarsField(forms.CharField):
+    """Dollars, of which its value is the micro-dollars; nothing for none."""
+
+    def __init__(self, *, label: str, help_text: str = "", placeholder: str = "No limit") -> None:
+        super().__init__(
+            required=False,
+            max_length=40,
+            label=label,
+            help_text=help_text,
+            widget=forms.TextInput(
+                attrs={"inputmode": "decimal", "autocomplete": "off", "placeholder": placeholder}
+            ),
+        )
+
+    # Any: Django's own signatures.
+    def prepare_value(self, value: Any) -> Any:
+        return dollars(value)[1:].replace(",", "") if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> Any:
+        text: str = super().clean(value)
+        try:
+            return micros_in(text) if text else None
+        except NotDollars as wrong:
+            raise forms.ValidationError(str(wrong)) from None
 
 
 class ModelsField(forms.MultipleChoiceField):

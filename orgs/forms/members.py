@@ -24,8 +24,10 @@ ROLES = {
     Membership.Role.OWNER: (
         "Everything, also members, their roles, and the organization itself, to its deletion."
     ),
-    Membership.Role.BILLING_MANAGER: ("Provider keys and the audit log, but not members."),
-    Membership.Role.MEMBER: "Own API tokens, which use the organization's provider keys.",
+    Membership.Role.BILLING_MANAGER: ("Provider keys, billing and the audit log, but not members."),
+    Membership.Role.MEMBER: (
+        "Own API tokens, which use the organization's provider keys and spend its balance."
+    ),
 }
 
 

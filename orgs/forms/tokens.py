@@ -8,7 +8,14 @@ from django import forms
 from django.utils import timezone
 
 from orgs.catalogue import known_models
-from orgs.forms.fields import FocusingForm, FormIdField, ModelsField, NameField, RateField
+from orgs.forms.fields import (
+    DollarsField,
+    FocusingForm,
+    FormIdField,
+    ModelsField,
+    NameField,
+    RateField,
+)
 from orgs.models import Account
 from orgs.models.tokens import NAME_LENGTH
 
@@ -32,6 +39,12 @@ class TokenForm(FocusingForm):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     expiry = forms.ChoiceField(choices=EXPIRIES, required=False, label="Expires")
+    monthly_limit = DollarsField(
+        label="Dollars a month",
+        help_text=(
+            "What it may spend of a balance. Calls that your own provider keys serve do not count."
+        ),
+    )
     requests_per_minute = RateField(label="Requests a minute")
     allowed_models = ModelsField()
 
@@ -53,6 +66,7 @@ class TokenForm(FocusingForm):
             "name": self.cleaned_data["name"],
             "expires_at": self._expires_at(),
             "allowed_models": self.cleaned_data["allowed_models"] or None,
+            "monthly_limit": self.cleaned_data["monthly_limit"],
             "requests_per_minute": self.cleaned_data["requests_per_minute"],
         }
 

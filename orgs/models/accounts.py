@@ -72,6 +72,11 @@ class Account(models.Model):
     token_requests_per_minute = models.PositiveIntegerField(
         null=True, blank=True, help_text="The same for each API token."
     )
+    member_daily_limit_micros = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="What each member may spend of its balance in a day; null: no limit of its own.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = AccountQuerySet.as_manager()
@@ -93,6 +98,7 @@ class Account(models.Model):
                     allowed_models__isnull=True,
                     member_requests_per_minute__isnull=True,
                     token_requests_per_minute__isnull=True,
+                    member_daily_limit_micros__isnull=True,
                 ),
             ),
             models.CheckConstraint(
@@ -146,6 +152,9 @@ class Membership(models.Model):
     requests_per_minute = models.PositiveIntegerField(
         null=True, blank=True, help_text="In place of what each member of the account may ask for."
     )
+    daily_limit_micros = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="In place of what each member of the account may spend."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = MembershipQuerySet.as_manager()
@@ -169,3 +178,9 @@ class Membership(models.Model):
     @property
     def audit_label(self) -> str:
         return self.user.audit_label
+
+    @property
+    def spends_at_most(self) -> int | None:
+        """What the member may spend of the account's balance in a day, by whichever limit holds."""
+        own = self.daily_limit_micros
+        return self.account.member_daily_limit_micros if own is None else own

@@ -18,7 +18,7 @@ from orgs.actions import (
     revoke_token,
 )
 from orgs.forms.members import LimitForm, RoleForm
-from orgs.last_calls import last_calls
+from orgs.member_calls import calls_of_members
 from orgs.models import ApiToken, Invitation, Membership
 from orgs.models.tokens import ApiTokenQuerySet
 from orgs.origin import Origin
@@ -44,12 +44,14 @@ def member(request: SignedInRequest, slug: str, id: UUID) -> HttpResponse:  # no
     account = managed_or_404(request, slug)
     membership = member_or_404(account, id)
     tokens = tokens_of(membership)
+    calls = calls_of_members(account, [membership.user_id])[membership.user_id]
     context = {
         "account": account,
         "membership": membership,
         "limit": membership.requests_per_minute or account.member_requests_per_minute,
+        "calls": calls,
         "tokens": tokens.usable().order_by("-created_at"),
-        "last_active": last_active(membership, last_calls(account, [membership.user_id])),
+        "last_active": last_active(membership, calls),
         "is_visitor": membership.user == request.user,
     }
     return render(request, "orgs/member.html", context)

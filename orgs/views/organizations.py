@@ -17,6 +17,7 @@ from orgs.actions import (
     delete_organization,
 )
 from orgs.actions.organizations import MAX_OWNED
+from orgs.closing import losses_with
 from orgs.forms.organizations import (
     DeletionForm,
     LimitsForm,
@@ -136,6 +137,7 @@ def delete(request: SignedInRequest, slug: str) -> HttpResponse:
             "account": account,
             "members": account.memberships.count(),
             "tokens": ApiToken.objects.for_account(account).usable().count(),
+            "losses": losses_with(account),
         },
         status=422 if form.errors else 200,
     )

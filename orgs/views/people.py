@@ -1,11 +1,11 @@
 """The list of members and invitations, and what the views of both begin and end with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import Max, OuterRef, Prefetch, Q, Subquery
@@ -16,12 +16,12 @@ from orgs import keyset
 from orgs.access import account_or_404, account_page, account_url
 from orgs.actions import InvitationGone, MemberGone
 from orgs.forms.members import FilterForm
-from orgs.last_calls import last_calls
+from orgs.member_calls import MemberCalls, calls_of_members
 from orgs.models import Account, ApiToken, Invitation, Membership, User
 from orgs.models.accounts import MembershipQuerySet
 from orgs.models.invitations import InvitationQuerySet
 from orgs.permissions import Permission
-from orgs.requests import SignedInRequest, path_on_screen
+from orgs.requests import SignedInRequest, on_screen, path_on_screen
 
 SHOWN = 50
 #: Open invitations, which stand above the members.
@@ -35,11 +35,17 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A line of the list. `limit` is what applies, whether it is theirs or everybody's."""
+    """A line of the list. Limits are those that apply, whether they are theirs or everybody's.
+
+    What they spend and may is in micro-dollars, and None where it is not for the visitor to see.
+    """
 
     membership: Membership
     last_active: datetime | None
     limit: int | None
+    daily_limit: int | None
+    spent_today: int | None
+    tells_spending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ def listed(request: SignedInRequest, account: Account) -> dict[str, Any]:
     url = account_url("orgs:members", account)
     form = FilterForm(request.GET if request.path == url else query_on_screen(request))
     members = found(Membership.objects.for_account(account), form)
-    shown = page_of(members.prefetch_related(person_in(account)), form, account, url)
+    shown = page_of(members.prefetch_related(person_in(account)), form, request, url)
     may_manage = Permission.MANAGE_MEMBERS in request.permissions
     return {
         "account": account,
@@ -123,12 +129,13 @@ def listed(request: SignedInRequest, account: Account) -> dict[str, Any]:
         # A dialog's answer brings the list along; what asked for the list itself replaces it.
         "beside": request.htmx.target == "dialogs",
         "may_manage": may_manage,
+        "may_limit_spending": Permission.MANAGE_BILLING in request.permissions,
         "invited": invited(account, form, url) if may_manage and not shown.previous else None,
     }
 
 
 def query_on_screen(request: SignedInRequest) -> QueryDict:
-    return QueryDict(urlsplit(request.htmx.current_url_abs_path or "").query)
+    return QueryDict(on_screen(request.htmx).query)
 
 
 def found(members: MembershipQuerySet, form: FilterForm) -> MembershipQuerySet:
@@ -141,7 +148,9 @@ def found(members: MembershipQuerySet, form: FilterForm) -> MembershipQuerySet:
     return members.filter(role=role) if role else members
 
 
-def page_of(members: MembershipQuerySet, form: FilterForm, account: Account, url: str) -> Page:
+def page_of(
+    members: MembershipQuerySet, form: FilterForm, request: SignedInRequest, url: str
+) -> Page:
     """The members after `after`, or before `before`, in the order of their addresses."""
     placed = members.alias(place=Subquery(PERSON.values("email")))
 
@@ -154,7 +163,7 @@ def page_of(members: MembershipQuerySet, form: FilterForm, account: Account, url
     after, before = form.chosen("after"), form.chosen("before")
     cut = keyset.cut(SHOWN, after=after, before=before, onwards=onwards, backwards=backwards)
     return Page(
-        people(cut.rows, account),
+        people(cut.rows, request),
         previous=address(url, form, before=cut.rows[0].user.email) if cut.before else "",
         next=address(url, form, after=cut.rows[-1].user.email) if cut.after else "",
     )
@@ -174,20 +183,34 @@ def person_in(account: Account) -> "Prefetch[str]":
     return Prefetch("user", User.objects.annotate(used_at=Subquery(used)))
 
 
-def people(rows: list[Membership], account: Account) -> list[Member]:
+def people(rows: list[Membership], request: SignedInRequest) -> list[Member]:
     """The members, loaded with `person_in`, with what else the list tells of them."""
-    called = last_calls(account, [row.user_id for row in rows])
-    everybodys = account.member_requests_per_minute
-    return [
-        Member(row, last_active(row, called), row.requests_per_minute or everybodys) for row in rows
-    ]
+    account = request.account
+    calls = calls_of_members(account, [row.user_id for row in rows])
+    sees_all = Permission.SEE_ALL_USAGE in request.permissions
+    found = []
+    for row in rows:
+        row.account = account  # Loaded once, and not with each.
+        of_row = calls[row.user_id]
+        is_seen = sees_all or row.user_id == request.user.pk
+        found.append(
+            Member(
+                row,
+                last_active(row, of_row),
+                row.requests_per_minute or account.member_requests_per_minute,
+                row.spends_at_most if is_seen else None,
+                of_row.spent_today if is_seen else None,
+                is_seen,
+            )
+        )
+    return found
 
 
-def last_active(row: Membership, called: Mapping[UUID, datetime]) -> datetime | None:
+def last_active(row: Membership, calls: MemberCalls) -> datetime | None:
     """When they last called for the account: with one of its tokens, or with one of their own and
     the account's name. An API token also notes calls that came to nothing."""
     used_at: datetime | None = getattr(row.user, "used_at", None)
-    return max(filter(None, (used_at, called.get(row.user_id))), default=None)
+    return max(filter(None, (used_at, calls.last_at)), default=None)
 
 
 def invited(account: Account, form: FilterForm, url: str) -> Invited:

@@ -17,8 +17,10 @@ from orgs.actions import MAX_TOKENS, TokenExists, TooManyTokens, create_token, r
 from orgs.catalogue import known_models
 from orgs.connect import Examples
 from orgs.forms.tokens import TokenForm
+from orgs.member_calls import spent_this_month
 from orgs.models import Account, ApiToken, Membership
 from orgs.models.tokens import ApiTokenQuerySet
+from orgs.money import dollars
 from orgs.origin import Origin
 from orgs.permissions import Permission
 from orgs.requests import SignedInRequest, fragment, path_on_screen
@@ -36,10 +38,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the list."""
+    """A line of the list; `spent` is what the token spent this month, in micro-dollars."""
 
     token: ApiToken
     limits: list[Limit]
+    spent: int
 
 
 @require_safe
@@ -135,10 +138,12 @@ def shown_once(
 def listed(request: SignedInRequest, account: Account) -> dict[str, Any]:  # Any: template context
     """The visitor's tokens: all that can be used, and the latest of those that no longer can."""
     tokens = own_tokens(request, account).order_by("-created_at")
+    usable = list(tokens.usable())
     ended = list(tokens.ended()[: ENDED_SHOWN + 1])
+    spent = spent_this_month([token.pk for token in usable])
     return {
         "account": account,
-        "usable": [Line(token, limits_on(token, account)) for token in tokens.usable()],
+        "usable": [Line(token, limits_on(token, account), spent[token.pk]) for token in usable],
         "ended": ended[:ENDED_SHOWN],
         "more_ended": len(ended) > ENDED_SHOWN,
         "can_read_audit": Permission.READ_AUDIT in request.permissions,
@@ -161,6 +166,8 @@ def limits_of(membership: Membership) -> str:
         parts.append(
             f"{account.token_requests_per_minute:,} {requests}a minute with each API token"
         )
+    if (daily := membership.spends_at_most) is not None:
+        parts.append(f"{dollars(daily)} of its balance a day")
     return ", ".join(parts)
 
 
@@ -174,6 +181,8 @@ def limits_on(token: ApiToken, account: Account) -> list[Limit]:
         found.append(Limit(f"{own:,} requests a minute"))
     elif everybodys is not None:
         found.append(Limit(f"{everybodys:,} requests a minute, set by {account}"))
+    if token.monthly_limit is not None:
+        found.append(Limit(f"{dollars(token.monthly_limit)} a month"))
     return found
 
 

@@ -119,7 +119,10 @@ def test_no_text_takes_long_to_read(text):
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
 def test_several_people_are_invited_at_once(boss, headers):
     form = page(boss.get(INVITE, headers=headers))
-    assert "Provider keys and the audit log, but not members." in form, "each role is explained"
+    assert "Provider keys, billing and the audit log, but not members." in form, (
+        "each role is explained"
+    )
+    assert "which use the organization's provider keys and spend its balance." in form
     answer = send(boss, "a@x.com, b@x.com\nc@x.com", "billing_manager", headers)
     told = page(boss.get(answer["Location"])) if not headers else page(answer)
     assert "Invited 3 people." in told
@@ -496,8 +499,8 @@ def test_without_a_mail_server_one_is_told_where_the_letters_are(boss, organizat
     ("role", "said"),
     [
         ("owner", "As an owner you have the say over Acme"),
-        ("billing_manager", "you look after the provider keys of Acme"),
-        ("member", "you can use the provider keys of Acme"),
+        ("billing_manager", "you look after the provider keys of Acme and its balance"),
+        ("member", "you can use the provider keys of Acme and its balance"),
     ],
 )
 def test_the_offer_says_what_its_role_is_for(link_to, role, said):

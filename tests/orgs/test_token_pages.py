@@ -247,10 +247,14 @@ def test_the_list_takes_the_same_queries_for_one_token_and_for_many(
         owner_client.get(LIST)
 
 
-def test_an_empty_list_says_what_it_is_for(owner_client):
+def test_an_empty_list_says_what_it_is_for(owner_client, platform_key):
     told = page(owner_client.get(LIST))
     assert "No API token in use" in told
     assert CREATE in told
+    assert "its calls go out with your provider keys." in told
+    platform_key("novita")
+    told = page(owner_client.get(LIST))
+    assert "its calls go out with your provider keys, or draw on the balance." in told
 
 
 def test_a_name_with_markup_stays_a_name(owner_client):
