@@ -4,7 +4,12 @@ import uuid
 
 from django import template
 
-from billing.key_usage import KeyUsage, usage_of_key
+from billing.key_usage import (
+    KeyUsage,
+    RecentUsage,
+    recent_usage_of_member,
+    usage_of_key,
+)
 
 register = template.Library()
 
@@ -13,3 +18,9 @@ register = template.Library()
 def key_usage(key_id: uuid.UUID) -> KeyUsage:
     """What a provider key did in the last 24 hours."""
     return usage_of_key(key_id)
+
+
+@register.simple_tag
+def recent_member_usage(account_id: uuid.UUID, user_id: uuid.UUID) -> RecentUsage:
+    """What a member called in the account in the last 30 days."""
+    return recent_usage_of_member(account_id, user_id)
