@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib import admin
@@ -10,14 +11,18 @@ from django.test import Client, TestCase
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import UsageRecord
+from billing.models import AutoTopUp, Payment, PlanKey, Subscription, UsageRecord
 from byok.actions import add_key
-from byok.models import KeyTest, ProviderKey
+from byok.models import ChangeSet, KeyTest, ProviderKey
 from byok.vault import Secret
 from orgs.actions import create_token, invite
 from orgs.admin.base import StaffAdmin
 from orgs.models import Account, ApiToken, AuditEvent, Invitation, Membership, User
 from orgs.origin import Origin
+from tests.admin.forms import Form
+from tests.billing.subscribing import fund, stock, stocked, subscribed
+from tests.billing.wallets import Payer, credited
+from tests.conftest import person
 from tests.guarantees.canary import Canary
 from tests.guarantees.conftest import broken_audit_log
 
@@ -64,9 +69,25 @@ def usage_of(account: Account, **values: object) -> UsageRecord:
     )
 
 
+def money_of(account: Account, user: User) -> UUID:
+    """A balance, from which a call was paid and another is being; the id of that one."""
+    credited(account.pk, 5_000_000)
+    payer = Payer(account.pk, user.pk)
+    payer.call(1_000, 700)
+    return payer.reserve(2_000)
+
+
+def paid_in(account: Account) -> None:
+    """A payment that is on its way, and a card that is kept."""
+    Payment.objects.create(
+        account_id=account.pk, kind=Payment.Kind.CHECKOUT, amount_micros=25_000_000
+    )
+    AutoTopUp.objects.create(account_id=account.pk, card_label="Visa ···· 4242")
+
+
 @dataclass(frozen=True)
 class Found:
-    """What there is of Acme."""
+    """What there is of Acme, beside a change set of the catalogue."""
 
     canary: Canary
     key: ProviderKey
@@ -75,10 +96,13 @@ class Found:
     token_text: str
     invitation: Invitation
     usage: UsageRecord
+    plan_key: PlanKey
+    subscription: Subscription
+    request_id: UUID
 
 
 @pytest.fixture
-def acme(owner: User, organization: Account) -> Found:
+def acme(owner: User, organization: Account, staff: User) -> Found:
     canary = Canary()
     key = add_key(
         actor=owner,
@@ -94,7 +118,16 @@ def acme(owner: User, organization: Account) -> Found:
     )
     usage = usage_of(organization, provider_key_id=key.pk)
     usage.save()
-    return Found(canary, key, test, token, text, invitation, usage)
+    ChangeSet.objects.create(source="novita", state="waiting", changes=[])
+    stock(staff, 1)
+    # Somebody's who has nothing to do with Acme.
+    subscriber = person("subscriber")
+    fund(subscriber.account, 20)
+    subscription = subscribed(subscriber, subscriber.account)
+    plan_key = stocked(staff, Secret(canary.text))
+    paid = money_of(organization, owner)
+    paid_in(organization)
+    return Found(canary, key, test, token, text, invitation, usage, plan_key, subscription, paid)
 
 
 @pytest.fixture
@@ -123,6 +156,17 @@ class Desk:
             **data,
         }
         return self.send(list_url(name), **sent)
+
+    def shown(self, url: str) -> dict[str, list[str]]:
+        """The fields of the form there, as they are."""
+        return Form(text_of(self.client.get(url))).fields
+
+    def fill(
+        self, url: str, shown: dict[str, list[str]] | None = None, **typed: str | list[str]
+    ) -> str:
+        """Type these into the form, which was `shown` just now or before, and save it."""
+        fields = self.shown(url) if shown is None else shown
+        return self.send(url, **{**fields, **typed})
 
     def send(self, url: str, **data: object) -> str:
         with TestCase.captureOnCommitCallbacks(execute=True):

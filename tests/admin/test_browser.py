@@ -34,7 +34,7 @@ def test_rows_are_ticked_and_changed(acme: Found, staff, member, open_page: Open
     page = open_page(signed_in(staff))
     page.goto(list_url("orgs_user"))
     page.get_by_label("Select this object for an action - member@example.com").check()
-    expect(page.get_by_text("1 of 4 selected")).to_be_visible()
+    expect(page.get_by_text("1 of 5 selected")).to_be_visible()
     page.get_by_label("Action:").select_option("Close the account")
     page.get_by_role("button", name="Go").click()
     page.get_by_role("button", name="Close the account").click()

@@ -225,7 +225,7 @@ def test_staff_neither_enable_nor_delete_the_key_of_others(desk, acme, action):
     before = events()
     page = desk.do(action, acme.key)
     assert "not permitted" in page
-    assert not ProviderKey.objects.get().enabled
+    assert not ProviderKey.objects.get(pk=acme.key.pk).enabled
     assert events() == before
 
 

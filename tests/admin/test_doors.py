@@ -7,6 +7,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
+from byok.models import Offering
 from orgs.models import AuditEvent, User
 from tests.admin.conftest import ADMINS, NAMES, Found, events, list_url, page_url, text_of
 from tests.conftest import signed_in
@@ -27,9 +28,14 @@ def addresses(acme: Found) -> list[str]:
         *(reverse("admin:app_list", args=[app]) for app in ("orgs", "byok", "billing")),
         *(list_url(name) for name in NAMES),
         *(page_url(row) for row in rows),
+        reverse("admin:billing_wallet_add"),
         reverse("admin:byok_providerkey_add"),
         reverse("admin:byok_providerkey_secret", args=[acme.key.pk]),
         reverse("admin:byok_catalogmodel_reload"),
+        reverse("admin:byok_catalogmodel_add"),
+        reverse("admin:byok_offering_add"),
+        reverse("admin:byok_price_add") + f"?offering={Offering.objects.values_list('pk')[0][0]}",
+        reverse("admin:byok_cataloguesource_refresh"),
     ]
 
 

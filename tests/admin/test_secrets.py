@@ -28,6 +28,7 @@ def test_no_page_holds_a_secret_a_digest_or_a_fingerprint(acme: Found, owner, st
         acme.token.digest,
         acme.invitation.digest,
         acme.key.fingerprint,
+        acme.plan_key.fingerprint,
         blob.hex(),
         base64.b64encode(blob).decode(),
         *User.objects.values_list("password", flat=True),
@@ -44,6 +45,7 @@ def test_no_page_holds_a_secret_a_digest_or_a_fingerprint(acme: Found, owner, st
 def test_confirming_shows_none_either(acme: Found, staff_client):
     for name, action, row in (
         ("byok_providerkey", "disable", acme.key),
+        ("billing_plankey", "withdraw", acme.plan_key),
         ("orgs_apitoken", "revoke", acme.token),
         ("orgs_invitation", "revoke", acme.invitation),
     ):
@@ -74,3 +76,12 @@ def test_what_was_pasted_never_comes_back(acme: Found, platform, staff_client):
         assert pasted not in text_of(answer)
         assert acme.canary.sightings(page=text_of(answer)) == []
     assert not platform.provider_keys.exists()
+
+
+def test_what_was_pasted_for_the_stock_never_comes_back(acme: Found, staff_client):
+    url = reverse("admin:billing_plankey_add") + "?plan=token-plan-plus"
+    for pasted in (acme.canary.text, f"{acme.canary.text[:20]} {acme.canary.text[20:]}"):
+        answer = staff_client.post(url, {"secrets": f"{pasted}\n{pasted}"})
+        assert answer.status_code == 422
+        assert pasted not in text_of(answer)
+        assert acme.canary.sightings(page=text_of(answer)) == []

@@ -46,6 +46,7 @@ class UsageRecordAdmin(StaffAdmin):
         "input_tokens",
         "cache_read_tokens",
         "cache_write_tokens",
+        "cache_write_long_tokens",
         "output_tokens",
         "reasoning_tokens",
         "usage_source",

@@ -1,0 +1,1 @@
+"""The pages about money: what an account has, uses and subscribes to."""
