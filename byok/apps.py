@@ -14,7 +14,7 @@ class ByokConfig(AppConfig):
 
     def ready(self) -> None:
         from byok import checks  # noqa: F401 -- registers the system checks.
-        from byok.catalogue import callable_models, served_models
+        from byok.catalogue.held import callable_models, served_models
 
         provide_models(callable_models)
         provide_served(served_models)
@@ -24,7 +24,7 @@ class ByokConfig(AppConfig):
 # Any: whatever else the signal sends along.
 def _load_catalogue(*, using: str, **kwargs: Any) -> None:
     """After migrating, bring the catalogue up to date; not half-way to an older schema."""
-    from byok.catalogue import load_bundled
+    from byok.catalogue.bundled import load_bundled
 
     migrations = MigrationLoader(connection)
     complete = set(migrations.graph.leaf_nodes("byok")) <= set(migrations.applied_migrations)

@@ -241,7 +241,10 @@ class ReminderForm(forms.Form):
         required=False,
         label="Remind me to replace it on",
         widget=forms.DateInput(attrs={"type": "date"}),
-        help_text="From that day on the key is marked in the list. Leave it empty for no reminder.",
+        help_text=(
+            "From that day on the key is marked in the list, and those who manage it are told once "
+            "by e-mail. Leave it empty for no reminder."
+        ),
     )
 
     def clean_remind_on(self) -> datetime.date | None:

@@ -7,27 +7,32 @@ repeat the key.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from threading import Thread
 from uuid import UUID
 
-import requests
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from byok import boto
-from byok.connections import LeadsInside, PublicOnly, SystemTrust
 from byok.health import CANNOT_BE_OPENED, UNREADABLE
 from byok.models import KeyTest, Offering, ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Outcome, Provider, UnusableSecret, UpstreamRequest
 from byok.providers.bedrock import Bedrock
+from byok.sending import (
+    NOT_PUBLIC,
+    TIMED_OUT,
+    UNREACHABLE,
+    Answer,
+    CallFailed,
+    Exchange,
+    exchange,
+    send,
+)
 from byok.vault import Secret, Unsealable
 from byok.vault.errors import Reason
 from orgs.changes import announce
@@ -39,11 +44,7 @@ CALL_SECONDS = 20.0
 #: A test that no worker has begun by then, or whose worker has not come back by then, is over.
 QUEUE_LIMIT = timedelta(seconds=20)
 RUN_LIMIT = timedelta(seconds=25)
-ANSWER_LIMIT = 256 * 1024
 
-UNREACHABLE = "unreachable"
-NOT_PUBLIC = "not_public"
-TIMED_OUT = "timed_out"
 VAULT_CLOSED = "vault_closed"
 UNSUPPORTED = "unsupported"
 REPLACED = "replaced"
@@ -139,39 +140,20 @@ class Verdict:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-#: Sends a request and reads the answer; how long a silence may last comes with it.
-Exchange = Callable[[UpstreamRequest, float], Answer]
-
-
-class CallFailed(Exception):
-    """No answer came; `code` says whether it was too late or impossible."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-def perform(test_id: UUID) -> None:
+def perform(test_id: UUID) -> UUID | None:
     """Run a queued test and store its result. Does nothing if it is gone, begun or finished.
 
-    The key's health follows the result, unless its secret was replaced meanwhile.
+    The key's health follows the result, unless its secret was replaced meanwhile. Returns the id of
+    a key that passed, and None for any other.
     """
     expire_stuck_tests()
     begun = KeyTest.objects.filter(pk=test_id, state=KeyTest.State.QUEUED).update(
         state=KeyTest.State.RUNNING, started_at=timezone.now()
     )
     if not begun:
-        return
+        return None
     key = ProviderKey.objects.filter(tests=test_id).first()
-    if key is not None:
-        _finish(test_id, key, _test(key))
+    return key.pk if key is not None and _finish(test_id, key, _test(key)) else None
 
 
 def expire_stuck_tests() -> int:
@@ -203,20 +185,24 @@ def _test(key: ProviderKey) -> Verdict:
 
 
 def judge(provider: Provider, secret: Secret, seconds: float = CALL_SECONDS) -> Verdict:
-    """What the provider says of the key: the first of its hosts that does not reject it."""
+    """What the provider says of the key: the first of its hosts that does not reject it.
+
+    One that cannot be reached may have been the key's, unless most keys belong to the host that
+    comes first and that one rejected it: then the other may not exist any more.
+    """
     deadline = time.monotonic() + seconds
-    verdict = Verdict(Outcome.REJECTED)
+    verdicts: list[Verdict] = []
     for host in provider.test_hosts(secret):
-        found = _judge_at(host, provider, secret, deadline)
-        if host and found.code == UNREACHABLE:
-            # It may not exist any more. Most keys belong to the one that was asked first.
-            break
-        verdict = replace(found, host=host)
-        if verdict.code != Outcome.REJECTED:
-            break
-    if verdict.code in PROOFS:
-        return replace(verdict, remark=provider.remark(secret, verdict.host))
-    return verdict
+        found = replace(_judge_at(host, provider, secret, deadline), host=host)
+        if found.code in PROOFS:
+            return replace(found, remark=provider.remark(secret, host))
+        if found.code not in (Outcome.REJECTED, UNREACHABLE):
+            return found
+        verdicts.append(found)
+    first, *others = verdicts
+    if not first.host:
+        return first
+    return next((each for each in others if each.code == UNREACHABLE), first)
 
 
 def _judge_at(host: str, provider: Provider, secret: Secret, deadline: float) -> Verdict:
@@ -256,7 +242,8 @@ def _read(provider: Provider, answer: Answer) -> Verdict:
     return Verdict(failure.outcome, retry_after=failure.retry_after)
 
 
-def _finish(test_id: UUID, key: ProviderKey, verdict: Verdict) -> None:
+def _finish(test_id: UUID, key: ProviderKey, verdict: Verdict) -> bool:
+    """Store the result, and say whether the key has passed."""
     now = timezone.now()
     with transaction.atomic():
         locked = ProviderKey.objects.select_for_update().filter(pk=key.pk)
@@ -275,6 +262,7 @@ def _finish(test_id: UUID, key: ProviderKey, verdict: Verdict) -> None:
         if finished and verdict.code in HEALTH:
             _store_health(key, verdict, message, now)
     log.info("byok.key.tested", key=str(key.pk), provider=key.provider, code=verdict.code)
+    return bool(finished) and verdict.code == Outcome.OK
 
 
 def _store_health(key: ProviderKey, verdict: Verdict, message: str, now: datetime) -> None:
@@ -317,74 +305,11 @@ def _wait(seconds: float | None) -> str:
 def _exchange_with(provider: Provider, secret: Secret, model: str) -> Exchange:
     """How a call of this provider's is sent and answered."""
     if not isinstance(provider, Bedrock):
-        return _exchange
+        return exchange
 
     def by_boto3(request: UpstreamRequest, seconds: float) -> Answer:
         return boto.converse(
-            provider, secret, model, request, lambda signed: _exchange(signed, seconds)
+            provider, secret, model, request, lambda signed: exchange(signed, seconds)
         )
 
     return by_boto3
-
-
-def send(request: UpstreamRequest, seconds: float, through: Exchange | None = None) -> Answer:
-    """Send a request and read the answer, all within so many seconds; raises CallFailed.
-
-    Timeouts of sockets start anew with every byte, so a thread does it that can be left behind.
-    """
-    if seconds <= 0:
-        raise CallFailed(TIMED_OUT)
-    done: Future[Answer] = Future()
-
-    def exchange() -> None:
-        try:
-            done.set_result((through or _exchange)(request, seconds))
-        except Exception as error:  # noqa: BLE001 - carried over to the waiting thread
-            done.set_exception(error)
-
-    Thread(target=exchange, name="key-test", daemon=True).start()
-    try:
-        return done.result(timeout=seconds)
-    except (TimeoutError, requests.Timeout) as late:
-        connecting = isinstance(late, requests.ConnectTimeout)
-        raise CallFailed(UNREACHABLE if connecting else TIMED_OUT) from None
-    except LeadsInside:
-        raise CallFailed(NOT_PUBLIC) from None
-    except requests.RequestException:
-        # Without its cause: requests' errors hold the request, and so the key.
-        raise CallFailed(UNREACHABLE) from None
-
-
-def _exchange(request: UpstreamRequest, seconds: float) -> Answer:
-    with requests.Session() as session:
-        # No proxy, netrc or certificate setting of the environment: the operator's own override
-        # of an address is the one way to redirect a key.
-        session.trust_env = False
-        session.headers.clear()
-        if request.guarded:
-            session.adapters.clear()
-            session.mount("https://", PublicOnly())
-        elif request.url.lower().startswith("https:"):
-            # To read whom the machine trusts takes longer than a call nearby.
-            session.mount("https://", SystemTrust())
-        with session.request(
-            request.method,
-            request.url,
-            headers={**request.headers, "accept-encoding": "identity"},
-            data=request.body,
-            timeout=(min(settings.MEGABRAIN_CONNECT_SECONDS, seconds), seconds),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, headers, _body(response))
-
-
-def _body(response: requests.Response) -> bytes:
-    """The answer, or its beginning if it is longer than any model's answer to a test."""
-    body = b""
-    for chunk in response.iter_content(8192):
-        body += chunk
-        if len(body) > ANSWER_LIMIT:
-            break
-    return body

@@ -4,7 +4,7 @@ Pure: it sees values and decides. The gateway routes by it, with what its proces
 recent answers on top; the page that explains a route shows what everybody knows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -26,6 +26,8 @@ class Skip(StrEnum):
     UNSEALABLE = "unsealable"
     OTHER_MODELS = "other_models"
     OTHER_DIALECT = "other_dialect"
+    #: The provider lists the model, and not for this key.
+    NOT_LISTED = "not_listed"
 
 
 class Standing(IntEnum):
@@ -49,7 +51,8 @@ class Offered(Protocol):
 
 
 class Held(Protocol):
-    """A provider key of the account. `trouble` says why it cannot be opened, if it cannot."""
+    """A provider key of the account. `trouble` says why it cannot be opened, if it cannot, and
+    `lacking` which upstream ids its provider does not list for it although it lists them."""
 
     @property
     def id(self) -> UUID: ...
@@ -65,6 +68,8 @@ class Held(Protocol):
     def health(self) -> str: ...
     @property
     def health_at(self) -> datetime | None: ...
+    @property
+    def lacking(self) -> Set[str]: ...
 
 
 O = TypeVar("O", bound=Offered)  # noqa: E741 - an offering
@@ -108,11 +113,17 @@ def plan(
     with_tools: bool = False,
 ) -> Plan[K, O]:
     """The route of a request for `model` at `endpoint`, with the account's keys in their order."""
+    offers = tuple(offers)
     best = best_offers(offers, endpoint, with_tools=with_tools)
     stops: list[Stop[K, O]] = []
     skipped: list[tuple[K, Skip]] = []
     for key in keys:
         offer, spoken = best.get(key.provider, (None, None))
+        if offer is not None and offer.upstream_id in key.lacking:
+            # Perhaps the provider has the model under another id, which it lists.
+            listed = (each for each in offers if each.upstream_id not in key.lacking)
+            others = best_offers(listed, endpoint, with_tools=with_tools)
+            offer, spoken = others.get(key.provider, (offer, spoken))
         reason = _skip(key, offer, spoken)
         if reason is not None or offer is None or spoken is None:
             skipped.append((key, reason or Skip.OTHER_MODELS))
@@ -149,6 +160,8 @@ def _skip(key: Held, offer: Offered | None, spoken: Endpoint | None) -> Skip | N
         return Skip.UNSEALABLE
     if not PROVIDERS[key.provider].serves(offer.upstream_id, key.host):
         return Skip.OTHER_MODELS
+    if offer.upstream_id in key.lacking:
+        return Skip.NOT_LISTED
     return Skip.OTHER_DIALECT if spoken is None else None
 
 
@@ -180,6 +193,11 @@ def why_skipped(key: Held, skip: Skip, model: str) -> str:
             return f"{name} serves {model} at another endpoint than this request's."
         case Skip.OTHER_MODELS:
             return f"{name} does not serve {model} to this key."
+        case Skip.NOT_LISTED:
+            return (
+                f"{name} does not list {model} for this key. If that has changed there, test the "
+                "key again."
+            )
 
 
 def why_here(stop: "Stop[K, O]", position: int) -> str:
@@ -187,7 +205,7 @@ def why_here(stop: "Stop[K, O]", position: int) -> str:
     name = name_of(stop.key.provider)
     match stop.standing:
         case Standing.READY if position == 1:
-            return f"{name} is asked first, and the provider bills the call."
+            return f"{name} is asked first."
         case Standing.READY:
             return f"{name} is asked if every key before it fails."
         case Standing.PAUSING:

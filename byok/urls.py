@@ -16,6 +16,7 @@ pages = [
     path("<uuid:key_id>/details/", views.details, name="details"),
     path("<uuid:key_id>/update/", views.update, name="update"),
     path("<uuid:key_id>/enabled/", views.enabled, name="enabled"),
+    path("<uuid:key_id>/disable/", views.disable, name="disable"),
     path("<uuid:key_id>/reminder/", views.reminder, name="reminder"),
     path("<uuid:key_id>/failure/", views.failure, name="failure"),
     path("<uuid:key_id>/delete/", views.delete, name="delete"),

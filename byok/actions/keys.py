@@ -12,10 +12,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from byok import managed
 from byok.actions.holding import KeyGone, hold
-from byok.models import KeyTest, ProviderKey
+from byok.models import Coverage, KeyTest, ProviderKey
 from byok.providers import PROVIDERS
-from byok.tasks import run_key_test
+from byok.tasks import ONE_MORE_TRY, run_key_test
 from byok.vault import Secret, fingerprint, hint
 from orgs.audit import Event, record
 from orgs.changes import announce
@@ -38,9 +39,8 @@ SECRET_FIELDS = (
     "health_message",
     "health_at",
     "failing_told_at",
+    "failing_claimed_at",
 )
-#: A connection to the queue that has gone stale is renewed; nobody waits longer than that.
-ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
 NOT_QUEUED = "not_queued"
 NOT_QUEUED_MESSAGE = (
     "The test could not be started, because MegaBrain's task queue cannot be reached. The key was "
@@ -89,17 +89,25 @@ def add_key(
 def update_key(
     *, actor: User | None, key: ProviderKey, secret: Secret, origin: Origin
 ) -> ProviderKey:
-    """Replace the secret. What was known of the old one's health and age no longer holds.
+    """Replace the secret. What was known of the old one's health, age and models is void.
+
+    A key that was managed for the account is an ordinary one of its own from then on.
 
     Raises `NotPermitted`, and `KeyGone` if the key was deleted meanwhile; an update never brings
     one back.
     """
     with transaction.atomic():
         key = _locked(key, actor, Permission.MANAGE_KEYS)
+        changed = ["secret"]
+        if key.managed_by:
+            managed.replaced(key)
+            key.managed_by = ""
+            changed.append("managed_by")
         _put(secret, key)
         key.remind_on = None
-        key.save(update_fields=[*SECRET_FIELDS, "remind_on", "updated_at"])
-        _told(Event.KEY_UPDATED, key, actor, origin, changed=["secret"])
+        key.save(update_fields=[*SECRET_FIELDS, "remind_on", "managed_by", "updated_at"])
+        Coverage.objects.filter(key=key).delete()
+        _told(Event.KEY_UPDATED, key, actor, origin, changed=changed)
     return key
 
 
@@ -165,6 +173,41 @@ def delete_key(*, actor: User | None, key: ProviderKey, origin: Origin) -> None:
         key.delete()
 
 
+def put_managed_key(
+    *, account: Account, provider: str, secret: Secret, managed_by: str, created_by: User | None
+) -> ProviderKey:
+    """Store a key that `managed_by` manages for the account, in the transaction of its change.
+
+    The account is held already, and the event of that change tells of the key, too. Raises
+    `KeyAlreadyExists`.
+    """
+    if ProviderKey.objects.for_account(account).filter(provider=provider).exists():
+        raise KeyAlreadyExists(provider)
+    key = ProviderKey(
+        account=account, provider=provider, managed_by=managed_by, created_by=created_by
+    )
+    _put(secret, key)
+    key.save(force_insert=True)
+    announce("keys", str(account.pk))
+    return key
+
+
+def take_managed_key(*, account: Account, key_id: uuid.UUID, managed_by: str) -> bool:
+    """Delete that key of the account if `managed_by` manages it still; say whether it did.
+
+    In the transaction of a change that holds the account and tells of it.
+    """
+    keys = ProviderKey.objects.select_for_update().filter(
+        account_id=account.pk, pk=key_id, managed_by=managed_by
+    )
+    key = keys.first()
+    if key is None:
+        return False
+    key.delete()
+    announce("keys", str(account.pk))
+    return True
+
+
 def request_test(*, actor: User | None, key: ProviderKey, origin: Origin) -> KeyTest:
     """Have a worker try the key. While a test of it is under way, that one is returned.
 
@@ -194,7 +237,7 @@ def _put(secret: Secret, key: ProviderKey) -> None:
     key.secret_changed_at = timezone.now()
     key.health = ProviderKey.Health.UNTESTED
     key.health_code = key.health_message = ""
-    key.health_at = key.failing_told_at = None
+    key.health_at = key.failing_told_at = key.failing_claimed_at = None
 
 
 def _locked(key: ProviderKey, actor: User | None, *permissions: Permission) -> ProviderKey:

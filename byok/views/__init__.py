@@ -5,7 +5,7 @@ whether the visitor may manage its keys. Each works as a page and as an htmx fra
 """
 
 from byok.views.adding import add, update
-from byok.views.changing import delete, enabled, failure, reminder, try_key
+from byok.views.changing import delete, disable, enabled, failure, reminder, try_key
 from byok.views.reading import details, keys, models, row
 from byok.views.routes import route
 
@@ -13,6 +13,7 @@ __all__ = [
     "add",
     "delete",
     "details",
+    "disable",
     "enabled",
     "failure",
     "keys",

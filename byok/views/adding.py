@@ -18,6 +18,7 @@ from byok.forms import SecretForm, form_for
 from byok.models import ProviderKey
 from byok.providers import PROVIDERS
 from byok.providers.base import Provider
+from byok.views.covered import covered, offered
 from byok.views.page import (
     account_of,
     answer_with_list,
@@ -25,7 +26,7 @@ from byok.views.page import (
     page,
     template,
 )
-from byok.views.rows import Pages, key_row, models_of
+from byok.views.rows import Pages, key_row, still_billed
 from orgs.models import Account
 from orgs.origin import Origin
 from orgs.requests import SignedInRequest
@@ -100,7 +101,9 @@ def _taken(request: SignedInRequest, account: Account, provider: Provider) -> st
     return f"{key.created_by} has added a key for {provider.name} already."
 
 
-def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]:
+def _about(
+    form: SecretForm | None, pages: Pages, action: str, key: ProviderKey | None = None
+) -> dict[str, Any]:
     """What the part about one provider shows: its form, and what its key is good for."""
     if form is None:
         return {"form": None}
@@ -109,7 +112,7 @@ def _about(form: SecretForm | None, pages: Pages, action: str) -> dict[str, Any]
         "form": form,
         "provider": provider,
         "action": action,
-        "models": models_of([provider.id])[provider.id],
+        "covers": covered([key])[key.pk] if key is not None else offered(provider.id),
         "search": pages.to("models", provider=provider.id),
     }
 
@@ -127,7 +130,7 @@ def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
         raise Http404
     data = request.POST if request.method == "POST" else None
     form = form_for(provider)(data, provider=provider, account=key.account, key=key)
-    context = {"pages": pages, "row": shown, **_about(form, pages, shown.update_url)}
+    context = {"pages": pages, "row": shown, **_about(form, pages, shown.update_url, key)}
     if data is None:
         return render(request, template(request, "byok/update.html", "dialog"), context)
     if not form.is_valid():
@@ -138,7 +141,10 @@ def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
         secret=form.cleaned_data["secret"],
         origin=Origin.of(request),
     )
-    messages.success(request, f"The {provider.name} key is replaced. Test it to be sure.")
+    said = f"The {provider.name} key is replaced. Test it to be sure."
+    if shown.manager is not None:
+        said += f" {still_billed(shown.manager)}"
+    messages.success(request, said)
     return answer_with_list(request, key.account, saved=key)
 
 

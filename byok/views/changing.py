@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from byok.actions import (
@@ -18,9 +19,12 @@ from byok.actions import (
     set_on_failure,
     set_reminder,
 )
+from byok.balance import served_by_megabrain
+from byok.catalogue.memory import catalogue
 from byok.forms import FailureForm, ReminderForm
-from byok.models import CatalogModel, ProviderKey
+from byok.models import ProviderKey
 from byok.providers import name_of
+from byok.views.covered import Covered, covered
 from byok.views.page import (
     answer_with_key,
     answer_with_list,
@@ -30,7 +34,7 @@ from byok.views.page import (
     tell_result,
     template,
 )
-from byok.views.rows import Pages, key_row, models_of
+from byok.views.rows import Pages, key_row, still_billed
 from orgs.origin import Origin
 from orgs.requests import SignedInRequest
 
@@ -54,6 +58,22 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
         )
     key.refresh_from_db()
     return answer_with_key(request, key_row(key))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def disable(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
+    """Say what switching the key off does, and what it does not, then do it."""
+    key = key_of(request, slug, key_id, to_change=True)
+    shown = key_row(key)
+    if request.method != "POST":
+        context = {"pages": shown.pages, "row": shown, "consequences": Consequences.of(key)}
+        return render(request, template(request, "byok/disable.html", "dialog"), context)
+    if set_enabled(actor=request.user, key=key, enabled=False, origin=Origin.of(request)):
+        messages.success(
+            request, f"The {shown.name} key is off: no call uses it until it is switched on again."
+        )
+    return answer_with_list(request, key.account)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -92,12 +112,13 @@ def failure(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
         context = details_context(shown, failure=form)
         return render(request, "byok/details.html", context, status=422)
     choice = ProviderKey.OnFailure(form.cleaned_data["on_failure"])
+    whose = "the organization's" if key.account.is_organization else "your"
     if set_on_failure(actor=request.user, key=key, on_failure=choice, origin=Origin.of(request)):
         messages.success(
             request,
             f"When the {shown.name} key fails and no other key serves the call, "
             + (
-                "it may go on to your MegaBrain balance."
+                f"it may go on to {whose} MegaBrain balance."
                 if choice is ProviderKey.OnFailure.BALANCE
                 else "the agent gets the error."
             ),
@@ -107,25 +128,30 @@ def failure(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """What deleting a key does to the models it serves."""
+    """What deleting a key, or switching it off, does to the models it serves: nothing serves them
+    any more, the balance pays for them, or a key of the `heirs` serves them still."""
 
-    lost: list[CatalogModel]
-    kept: list[CatalogModel]
+    lost: Covered
+    paid: Covered
+    kept: Covered
     heirs: list[str]
 
     @classmethod
     def of(cls, key: ProviderKey) -> "Consequences":
-        keys = ProviderKey.objects.for_account(key.account).enabled().exclude(pk=key.pk)
-        others = list(keys.values_list("provider", flat=True))
-        served = models_of([key.provider, *others])
-        elsewhere = {provider: {model.pk for model in served[provider]} for provider in others}
-        kept_ids = set().union(*elsewhere.values())
-        own = served[key.provider]
-        own_ids = {model.pk for model in own}
+        keys = ProviderKey.objects.for_account(key.account).enabled().with_coverage()
+        others = list(keys.exclude(pk=key.pk))
+        covers = covered([key, *others])
+        served = {key_id: {entry.id for entry in each.served} for key_id, each in covers.items()}
+        own = served.pop(key.pk)
+        kept = own.intersection(set().union(*served.values()))
+        known, gone = catalogue(), own - kept
+        models = [known.models[id_] for id_ in gone if id_ in known.models]
+        paid = served_by_megabrain(models, known, timezone.now())
         return cls(
-            lost=[model for model in own if model.pk not in kept_ids],
-            kept=[model for model in own if model.pk in kept_ids],
-            heirs=sorted(name_of(other) for other, ids in elsewhere.items() if ids & own_ids),
+            lost=covers[key.pk].among(gone - paid),
+            paid=covers[key.pk].among(paid),
+            kept=covers[key.pk].among(kept),
+            heirs=sorted(name_of(other.provider) for other in others if served[other.pk] & own),
         )
 
 
@@ -141,10 +167,16 @@ def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
             "consequences": Consequences.of(key),
         }
         return render(request, template(request, "byok/delete.html", "dialog"), context)
-    name = name_of(key.provider)
+    name, manager = name_of(key.provider), key_row(key).manager
     delete_key(actor=request.user, key=key, origin=Origin.of(request))
     messages.success(
-        request, f"The {name} key is deleted. It stays valid at {name} until you revoke it there."
+        request,
+        f"The {name} key is deleted. "
+        + (
+            still_billed(manager)
+            if manager
+            else f"It stays valid at {name} until you revoke it there."
+        ),
     )
     return answer_with_list(request, key.account)
 

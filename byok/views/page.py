@@ -13,7 +13,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from byok.actions import KeyGone
 from byok.forms import FailureForm, ReminderForm
 from byok.models import KeyTest, ProviderKey
-from byok.views.rows import KeyRow, Pages, key_rows, models_of
+from byok.views.covered import covered
+from byok.views.rows import KeyRow, Pages, key_rows
 from orgs.access import account_or_404, account_page
 from orgs.models import Account, AuditEvent
 from orgs.permissions import Permission
@@ -53,7 +54,8 @@ def key_of(
 ) -> ProviderKey:
     """That key of that account; any other account's is not found."""
     account = account_of(request, slug, to_change=to_change)
-    keys = ProviderKey.objects.for_account(account).select_related("account", "created_by")
+    keys = ProviderKey.objects.for_account(account).with_coverage()
+    keys = keys.select_related("account", "created_by")
     return get_object_or_404(keys, pk=key_id)
 
 
@@ -82,8 +84,7 @@ def answer_with_key(request: SignedInRequest, shown: KeyRow) -> HttpResponse:
     if request.htmx and request.htmx.target == "about":
         return render(request, "byok/details.html#about", details_context(shown))
     if request.htmx and request.htmx.target:
-        provider = shown.key.provider
-        row = replace(shown, models=models_of([provider])[provider])
+        row = replace(shown, covers=covered([shown.key])[shown.key.pk])
         return render(request, "byok/keys.html#changed_row", {"row": row})
     return redirect(f"{shown.pages.keys}#key-{shown.key.pk}")
 

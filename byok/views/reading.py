@@ -9,8 +9,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from byok.key_tests import QUEUE_LIMIT, expire_stuck_tests
-from byok.models import CatalogModel
+from byok.models import ProviderKey
 from byok.providers import PROVIDERS
+from byok.views.covered import covered, offered
 from byok.views.page import (
     account_of,
     answer_with_key,
@@ -26,7 +27,6 @@ from byok.views.rows import (
     configured_providers,
     key_row,
     key_rows,
-    models_of,
 )
 from orgs.access import account_or_404
 from orgs.models import Account
@@ -48,7 +48,9 @@ def keys(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     if Permission.MANAGE_KEYS not in request.permissions:
         return _providers(request, account)
     rows = key_rows(account, fresh=request.GET.get("saved", ""))
-    return render(request, "byok/keys.html", {"pages": Pages(account), "rows": rows})
+    managers = sorted({row.manager.name for row in rows if row.manager is not None})
+    context = {"pages": Pages(account), "rows": rows, "managers": managers}
+    return render(request, "byok/keys.html", context)
 
 
 def _providers(request: SignedInRequest, account: Account) -> HttpResponse:
@@ -72,6 +74,9 @@ def row(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> Http
         shown = key_row(key)
     if request.htmx and shown.waiting:
         return _ask_again(request, shown)
+    # The test may have ended since the key was read, which then knows nothing of its result; and
+    # this is the last time that the page asks.
+    shown = key_row(key_of(request, slug, key_id))
     if shown.test is not None and request.GET.get("test") == str(shown.test.pk):
         if shown.test.is_finished:
             tell_result(request, shown.test)
@@ -96,27 +101,22 @@ def details(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
 @require_safe
 @page
 def models(request: SignedInRequest, provider: str, slug: str | None = None) -> HttpResponse:
-    """The catalogue's models that a provider serves, searched by name or id."""
+    """The models that the account's key of a provider covers, or would, searched by name or id."""
     account = account_of(request, slug)
     if provider not in PROVIDERS:
         raise Http404
-    words = request.GET.get("q", "").lower().split()
-    found = [model for model in models_of([provider])[provider] if _matches(model, words)]
+    keys = ProviderKey.objects.for_account(account).filter(provider=provider).with_coverage()
+    covers = next(iter(covered(keys).values()), None) or offered(provider)
     return render(
         request,
         template(request, "byok/models.html", "list"),
         {
-            "models": found,
+            "covers": covers.found(request.GET.get("q", "")),
             "provider": PROVIDERS[provider],
             "pages": Pages(account),
             "q": request.GET.get("q", ""),
         },
     )
-
-
-def _matches(model: CatalogModel, words: list[str]) -> bool:
-    text = f"{model.name} {model.id}".lower()
-    return all(word in text for word in words)
 
 
 def _ask_again(request: SignedInRequest, shown: KeyRow) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Which key would be used: the route of a call, as far as everybody knows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,10 +11,15 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from byok.catalogue import direct_entries, near_matches, resolve, served_models, spellings
+from byok.balance import sold, when
+from byok.catalogue.held import served_models
+from byok.catalogue.memory import Catalogue, Offer, catalogue
+from byok.catalogue.own import find_own, own_entries, own_ids
+from byok.catalogue.spelling import near_matches
 from byok.forms import RouteForm
-from byok.models import CatalogModel, Offering, ProviderKey
-from byok.providers import PROVIDERS, custom, name_of
+from byok.models import ProviderKey
+from byok.models.keys import ProviderKeyQuerySet
+from byok.providers import PROVIDERS, name_of
 from byok.providers.bedrock.regions import GEO
 from byok.providers.endpoints import ALIKE, Endpoint
 from byok.routing import Skip, Standing, plan, why_here, why_skipped
@@ -30,6 +36,8 @@ class HeldKey:
 
     row: ProviderKey
     trouble: object | None
+    lacking: frozenset[str]
+    own: tuple[str, ...]
 
     @property
     def id(self) -> UUID:
@@ -48,21 +56,16 @@ class HeldKey:
         return self.row.enabled
 
     @property
+    def falls_back(self) -> bool:
+        return self.row.falls_back
+
+    @property
     def health(self) -> str:
         return self.row.health
 
     @property
     def health_at(self) -> datetime | None:
         return self.row.health_at
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """An offering as routing sees it."""
-
-    provider: str
-    upstream_id: str
-    endpoints: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,63 +107,57 @@ def route(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
     """The keys that a call of a model would try, in their order, and why each other one is not."""
     account = account_of(request, slug)
     asked = bool(request.GET.get("model"))
-    form = RouteForm(request.GET if asked else None, models=_callable_models(account))
+    keys, models = _held_keys(account), catalogue()
+    form = RouteForm(request.GET if asked else None, models=_callable_models(models, keys))
     context: dict[str, Any] = {"pages": Pages(account), "form": form}
     if not asked:
         context["examples"] = served_models(account).get(Endpoint.CHAT, [])[:EXAMPLES]
     elif form.is_valid():
-        context |= _answer(account, form)
+        context |= _answer(account, form, models, keys)
     status = 422 if form.errors else 200
     return render(request, template(request, "byok/route.html", "answer"), context, status=status)
 
 
-def _answer(account: Account, form: RouteForm) -> dict[str, Any]:
+def _answer(
+    account: Account, form: RouteForm, models: Catalogue, keys: Sequence[HeldKey]
+) -> dict[str, Any]:
     """What the template tells. Any: it goes to a template."""
     name, endpoint = form.cleaned_data["model"], Endpoint(form.cleaned_data["endpoint"])
-    direct = direct_entries()
-    known = spellings(CatalogModel.objects.values_list("pk", "aliases"), direct)
-    model_id = resolve(name, known) or _of_custom_endpoint(name)
-    if model_id is None:
-        return {"unknown": name, "near": near_matches(name, known, direct)}
-    if account.allowed_models is not None and model_id not in account.allowed_models:
-        return {"not_allowed": model_id}
-    rows = ProviderKey.objects.for_account(account).order_by("created_at", "id")
-    keys = [HeldKey(row, _trouble(row)) for row in rows if row.provider in PROVIDERS]
-    offerings = Offering.objects.serving().filter(model=model_id).order_by("provider", "pk")
-    offers = [
-        Served(offering.provider, offering.upstream_id, offering.served_at)
-        for offering in offerings
-        if offering.provider in PROVIDERS
-    ]
-    if not offers and (own := custom.upstream_model(model_id)) is not None:
-        offers = [Served("custom", own, tuple(PROVIDERS["custom"].endpoints))]
-    found = plan(
-        model_id,
-        offers,
-        keys,
-        endpoint,
-        timezone.now(),
-        with_tools=form.cleaned_data["tools"],
-    )
+    model = models.find(name) or find_own(name, keys, models)
+    if model is None:
+        return {"unknown": name, "near": near_matches(name, models.known, models.direct)}
+    if account.allowed_models is not None and model.id not in account.allowed_models:
+        return {"not_allowed": model.id}
+    now, with_tools = timezone.now(), form.cleaned_data["tools"]
+    found = plan(model.id, model.offers, keys, endpoint, now, with_tools=with_tools)
     pages = Pages(account)
+    if offers := sold(model, models, now):
+        own = _held(ProviderKey.objects.of_megabrain().enabled())
+        paid = bool(plan(model.id, offers, own, endpoint, now, with_tools=with_tools).stops)
+    else:
+        paid = False
     return {
-        "model": model_id,
+        "balance": when(found, endpoint, served=paid)[0],
+        "model": model.id,
+        "has_page": model.id in models.models,
         "stops": [_stop(pages, stop, place, endpoint) for place, stop in enumerate(found.stops, 1)],
         "held_back": [
-            _skipped(pages, key, skip, model_id)
+            _skipped(pages, key, skip, model.id)
             for key, skip in found.skipped
             if skip is not Skip.OTHER_MODELS
         ],
         "others": [
-            _skipped(pages, key, skip, model_id)
+            _skipped(pages, key, skip, model.id)
             for key, skip in found.skipped
             if skip is Skip.OTHER_MODELS
         ],
-        "wanted": _wanted({offer.provider for offer in offers}, {key.provider for key in keys}),
+        "wanted": _wanted(
+            {offer.provider for offer in model.offers}, {key.provider for key in keys}
+        ),
     }
 
 
-def _stop(pages: Pages, stop: Planned[HeldKey, Served], position: int, asked: Endpoint) -> Stop:
+def _stop(pages: Pages, stop: Planned[HeldKey, Offer], position: int, asked: Endpoint) -> Stop:
     standing, tone = STANDINGS[stop.standing]
     return Stop(
         name_of(stop.key.provider),
@@ -193,10 +190,17 @@ def _wanted(offering: set[str], held: set[str]) -> list[tuple[str, str]]:
     )
 
 
-def _of_custom_endpoint(name: str) -> str | None:
-    """The id of a model that only the account's own endpoint knows."""
-    own = custom.upstream_model(name)
-    return f"custom/{own}" if own is not None and "custom" in PROVIDERS else None
+def _held_keys(account: Account) -> list[HeldKey]:
+    """The account's keys in the order in which they were added."""
+    return _held(ProviderKey.objects.for_account(account).order_by("created_at", "id"))
+
+
+def _held(keys: ProviderKeyQuerySet) -> list[HeldKey]:
+    return [
+        HeldKey(row, _trouble(row), row.lacking, own_ids(row))
+        for row in keys.with_coverage()
+        if row.provider in PROVIDERS
+    ]
 
 
 def _trouble(row: ProviderKey) -> object | None:
@@ -205,8 +209,15 @@ def _trouble(row: ProviderKey) -> object | None:
     return sealed.trouble() if hasattr(sealed, "trouble") and row.enabled else None
 
 
-def _callable_models(account: Account) -> list[str]:
+def _callable_models(models: Catalogue, keys: Sequence[HeldKey]) -> list[str]:
     """Ids to choose from: of what the account's keys can serve."""
-    providers = ProviderKey.objects.for_account(account).values("provider")
-    offerings = Offering.objects.serving().filter(provider__in=providers)
-    return list(offerings.order_by("model_id").values_list("model_id", flat=True).distinct())
+    lacking = {key.provider: key.lacking for key in keys}
+    served = [
+        model.id
+        for model in models.by_id
+        if any(
+            offer.provider in lacking and offer.upstream_id not in lacking[offer.provider]
+            for offer in model.offers
+        )
+    ]
+    return [*served, *(model.id for model in own_entries(keys, models))]

@@ -10,20 +10,16 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from byok.actions import NOT_QUEUED
+from byok.attention import Attention, attention_in
 from byok.health import UNREADABLE
-from byok.key_tests import (
-    EXPIRED,
-    NOT_PUBLIC,
-    REPLACED,
-    TIMED_OUT,
-    UNREACHABLE,
-    UNSUPPORTED,
-    VAULT_CLOSED,
-)
-from byok.models import CatalogModel, KeyTest, Offering, ProviderKey
+from byok.key_tests import EXPIRED, REPLACED, UNSUPPORTED, VAULT_CLOSED
+from byok.managed import Manager, managers_of
+from byok.models import KeyTest, ProviderKey
 from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Outcome
+from byok.sending import NOT_PUBLIC, TIMED_OUT, UNREACHABLE
 from byok.vault import Reason, Secret
+from byok.views.covered import NOT_ASKED, Covered, covered
 from orgs.access import account_url
 from orgs.models import Account, Membership
 
@@ -93,15 +89,18 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key on a page, with its latest tests, the last one first."""
+    """A key on a page, with its latest tests, the last one first, and the models it covers."""
 
     key: ProviderKey
     pages: Pages
     tests: Sequence[KeyTest] | QuerySet[KeyTest]
     readable: bool
-    models: Sequence[CatalogModel] = ()
+    covers: Covered = NOT_ASKED
     fresh: bool = False
     adder_left: bool = False
+    attention: Sequence[Attention] = ()
+    #: What provisioned the key and bills for it, if it is not simply the account's own.
+    manager: Manager | None = None
 
     @property
     def id(self) -> str:
@@ -164,11 +163,6 @@ class KeyRow:
         return REASONS.get(test.code, "Failed")
 
     @property
-    def due(self) -> bool:
-        """Whether the day has come on which its owner wanted to replace it."""
-        return self.key.remind_on is not None and self.key.remind_on <= timezone.now().date()
-
-    @property
     def switch_id(self) -> str:
         return f"enabled-{self.id}"
 
@@ -182,6 +176,10 @@ class KeyRow:
             "delete": f"Delete the {self.name} key",
             "details": f"Details of the {self.name} key",
         }
+
+    @property
+    def models_url(self) -> str:
+        return self.pages.to("models", provider=self.key.provider)
 
     @property
     def row_url(self) -> str:
@@ -209,6 +207,11 @@ class KeyRow:
         return self.pages.to("failure", key_id=self.key.pk)
 
     @property
+    def disable_url(self) -> str:
+        """Where switching it off is explained first."""
+        return self.pages.to("disable", key_id=self.key.pk)
+
+    @property
     def delete_url(self) -> str:
         return self.pages.to("delete", key_id=self.key.pk)
 
@@ -222,14 +225,16 @@ def key_rows(account: Account, fresh: str = "") -> list[KeyRow]:
 
     `fresh` is the id of the key that was saved just now.
     """
-    keys = ProviderKey.objects.for_account(account).select_related("created_by")
+    keys = ProviderKey.objects.for_account(account).with_coverage().select_related("created_by")
     newest = KeyTest.objects.filter(key=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
     tests = KeyTest.objects.filter(pk__in=keys.values_list(Subquery(newest)))
     latest: dict[UUID, list[KeyTest]] = defaultdict(list)
     for test in tests:
         latest[test.key_id].append(test)
-    models = models_of({key.provider for key in keys})
+    covers = covered(keys)
     left = _adders_who_left(account, keys)
+    attention = attention_in(account, keys, timezone.now())
+    managers = managers_of(account, keys)
     pages = Pages(account)
     rows = [
         KeyRow(
@@ -237,9 +242,11 @@ def key_rows(account: Account, fresh: str = "") -> list[KeyRow]:
             pages,
             latest[key.pk],
             _readable(key),
-            models[key.provider],
+            covers[key.pk],
             fresh=str(key.pk) == fresh,
             adder_left=key.created_by_id in left,
+            attention=attention[key.pk],
+            manager=managers.get(key.managed_by),
         )
         for key in keys
     ]
@@ -256,53 +263,59 @@ def key_row(key: ProviderKey) -> KeyRow:
         latest[:TESTS_SHOWN],
         _readable(key),
         adder_left=bool(_adders_who_left(key.account, [key])),
+        attention=attention_in(key.account, [key], timezone.now())[key.pk],
+        manager=managers_of(key.account, [key]).get(key.managed_by),
     )
+
+
+def still_billed(manager: Manager) -> str:
+    """What a change of a managed key leaves as it is."""
+    if manager.ends_at:
+        return f"{manager.name} is cancelled and ends on {manager.ends_at:%-d %B %Y}."
+    return f"{manager.name} is billed until it is cancelled in the Subscription Center."
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredProvider:
-    """All that a member learns of a key: its provider, and what the catalogue says of that one."""
+    """All that a member learns of a key: its provider, and which models it covers."""
 
     name: str
     enabled: bool
-    models: Sequence[CatalogModel]
+    covers: Covered
 
     @property
     def note(self) -> str:
-        if not self.enabled:
-            return "Switched off"
-        count = len(self.models)
-        return f"{count} supported model{'' if count == 1 else 's'}"
+        return self.covers.in_words if self.enabled else "Switched off"
 
 
 def configured_providers(account: Account) -> list[ConfiguredProvider]:
     """The providers that the account has a key of, by name, with the models that it then serves.
 
-    Of a key that is switched off these are none, else those that the account allows. Nothing else
-    of a key is even read.
+    Of a key that is switched off these are none, else those that the account allows. Of the rest
+    of a key nothing is even read.
     """
-    keys = dict(ProviderKey.objects.for_account(account).values_list("provider", "enabled"))
-    models, allowed = models_of([id_ for id_ in keys if keys[id_]]), account.allowed_models
+    keys = (
+        ProviderKey.objects.for_account(account)
+        .with_coverage()
+        .only(
+            "provider",
+            "host",
+            "enabled",
+            "secret_changed_at",
+            "coverage__listed_at",
+            "coverage__lacking",
+        )
+    )
+    covers = covered(key for key in keys if key.enabled)
     found = [
         ConfiguredProvider(
-            name_of(id_),
-            enabled,
-            [model for model in models[id_] if allowed is None or model.pk in allowed],
+            name_of(key.provider),
+            key.enabled,
+            covers.get(key.pk, NOT_ASKED).among(account.allowed_models),
         )
-        for id_, enabled in keys.items()
+        for key in keys
     ]
     return sorted(found, key=lambda provider: provider.name.lower())
-
-
-def models_of(providers: Iterable[str]) -> dict[str, list[CatalogModel]]:
-    """The models that each of these providers serves, by name."""
-    found: dict[str, dict[str, CatalogModel]] = defaultdict(dict)
-    offerings = Offering.objects.serving().filter(provider__in=providers)
-    for offering in offerings.select_related("model").order_by("model__name"):
-        found[offering.provider][offering.model_id] = offering.model
-    return defaultdict(
-        list, {provider: list(models.values()) for provider, models in found.items()}
-    )
 
 
 def _adders_who_left(account: Account, keys: Iterable[ProviderKey]) -> set[UUID]:

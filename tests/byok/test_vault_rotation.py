@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models import Model
 
+from byok.fields import EncryptedField
 from byok.models import ProviderKey, VaultKey
 from byok.vault import KeyInUse, Reason, Secret, fingerprint, rotation
 from byok.vault.envelope import Envelope
@@ -39,10 +40,15 @@ def manage(*arguments: str) -> str:
     return out.getvalue()
 
 
+def column() -> EncryptedField:
+    """That of provider keys; others have sealed columns, too."""
+    [field] = [each for each in rotation.encrypted_fields() if each.model is ProviderKey]
+    return field
+
+
 def read_by_rotation() -> list[Model]:
     """The rows as a rotation has read them, before it writes."""
-    [field] = rotation.encrypted_fields()
-    return list(rotation.with_header(field))
+    return list(rotation.with_header(column()))
 
 
 # Rewrapping --------------------------------------------------------------------------------
@@ -147,12 +153,12 @@ def read(account, rotate) -> list[Model]:
 
 
 def rewrap_batch(rows: list[Model], tally: rotation.Tally) -> None:
-    [field] = rotation.encrypted_fields()
+    field = column()
     rotation._rewrap_batch(field, rows, tally)
 
 
 def reencrypt_batch(rows: list[Model], tally: rotation.Tally) -> None:
-    [field] = rotation.encrypted_fields()
+    field = column()
     rotation._reencrypt_batch(field, rows, Secret("07" * 32), tally)
 
 

@@ -7,6 +7,7 @@ from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from byok.actions import add_key
+from byok.catalogue import version
 from byok.models import ProviderKey
 from byok.providers import PROVIDERS
 from byok.vault import Secret
@@ -265,4 +266,5 @@ def test_a_model_that_staff_took_out_is_not_listed(owner_client):
     Offering.objects.filter(provider="anthropic", model="anthropic/claude-haiku-4.5").update(
         enabled=False
     )
+    version.changed()
     assert "claude-haiku-4.5" not in text_of(owner_client.get(url))

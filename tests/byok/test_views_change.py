@@ -6,11 +6,13 @@ import pytest
 from django.utils import timezone
 
 from byok.actions import add_key, delete_key
-from byok.models import ProviderKey
+from byok.catalogue import version
+from byok.models import Price, ProviderKey
 from byok.vault import Secret
+from megabrain.simulator.providers import sample_keys
 from orgs.models import AuditEvent
 from orgs.origin import Origin
-from tests.byok.conftest import ANTHROPIC_SECRET, address, by_htmx, text_of
+from tests.byok.conftest import ANTHROPIC_SECRET, added, address, by_htmx, text_of
 
 NEW_SECRET = "sk-ant-api03-sim-ok-replaced-0123456789"
 
@@ -192,17 +194,69 @@ def test_the_delete_dialog_names_the_models_that_no_key_serves_any_more(
 ):
     page = text_of(owner_client.get(address("delete", anthropic_key)))
     assert "Served by no other key" in page
-    assert "Calls for these models will fail until you add a key that can serve them." in page
+    assert "Calls for these models will fail until you have a key in use that can serve" in page
     assert "anthropic/claude-haiku-4.5" in page
     assert "Still served" not in page
+
+
+@pytest.mark.parametrize("name", ["delete", "disable"])
+def test_the_models_that_the_balance_would_pay_for_are_named_apart_from_those_that_would_fail(
+    owner, account, owner_client, platform_key, name
+):
+    """MegaBrain's own keys serve some of the models of this one."""
+    key = added(owner, account, "fireworks", "fw_sim-ok_0123456789abcdefghij")
+    url = address(name, key)
+
+    def told() -> tuple[set[str], set[str]]:
+        consequences = owner_client.get(url).context["consequences"]
+        lost, paid = consequences.lost.entries, consequences.paid.entries
+        return {model.id for model in lost}, {model.id for model in paid}
+
+    all_models, paid = told()
+    assert all_models
+    assert not paid
+    platform_key("anthropic")
+    assert told() == (all_models, set())
+    assert "balance" not in text_of(owner_client.get(url))
+    platform_key("novita")
+    lost, paid = told()
+    assert lost
+    assert paid
+    assert (lost | paid, lost & paid) == (all_models, set())
+    page = text_of(owner_client.get(url))
+    fails, draws = page.index("Served by no other key"), page.index("Paid from the balance")
+    assert "which no other key serves, go out with MegaBrain's own and draw on your balance" in page
+    assert all(fails < page.index(id_) < draws for id_ in lost)
+    assert all(draws < page.index(id_) for id_ in paid)
+
+
+def test_what_is_sold_at_no_price_is_not_said_to_draw_on_the_balance(
+    owner, account, owner_client, platform_key
+):
+    key = added(owner, account, "fireworks", "fw_sim-ok_0123456789abcdefghij")
+    platform_key("fireworks")
+    url = address("delete", key)
+    assert owner_client.get(url).context["consequences"].paid
+    Price.objects.all().delete()
+    version.changed()
+    assert not owner_client.get(url).context["consequences"].paid
+    assert "balance" not in text_of(owner_client.get(url))
+
+
+def test_of_a_direct_providers_key_all_is_said_to_fail(owner, account, owner_client, platform_key):
+    platform_key("zai-coding")
+    key = added(owner, account, "zai-coding", sample_keys()["zai-coding"])
+    page = text_of(owner_client.get(address("delete", key)))
+    assert "Served by no other key" in page
+    assert "balance" not in page
 
 
 def test_the_delete_dialog_names_the_models_that_another_key_still_serves(owner_client, owner):
     fireworks, _ = fireworks_and_novita(owner)
     consequences = owner_client.get(address("delete", fireworks)).context["consequences"]
     assert consequences.heirs == ["Novita"]
-    kept = {model.pk for model in consequences.kept}
-    lost = {model.pk for model in consequences.lost}
+    kept = {model.id for model in consequences.kept.entries}
+    lost = {model.id for model in consequences.lost.entries}
     assert kept
     assert not kept & lost
 
@@ -211,7 +265,7 @@ def test_a_key_that_is_off_inherits_nothing(owner_client, owner):
     fireworks, novita = fireworks_and_novita(owner)
     ProviderKey.objects.filter(pk=novita.pk).update(enabled=False)
     consequences = owner_client.get(address("delete", fireworks)).context["consequences"]
-    assert (consequences.kept, consequences.heirs) == ([], [])
+    assert (consequences.kept.entries, consequences.heirs) == ([], [])
     assert "It is off, so nothing changes" in text_of(owner_client.get(address("delete", novita)))
 
 

@@ -111,4 +111,4 @@ def test_it_says_honestly_what_happens_when_the_key_fails(owner_client, anthropi
     page = text_of(owner_client.get(address("details", anthropic_key)))
     assert "Other keys that can serve the call are tried first." in page
     assert "Return the error" in page
-    assert "While there is none, the agent gets the error either way." in page
+    assert "If it does not cover the call" in page

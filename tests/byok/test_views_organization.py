@@ -88,6 +88,7 @@ ASKED: dict[str, list[tuple[str, dict[str, str]]]] = {
     "details": [("get", {})],
     "update": [("get", {}), ("post", {"secret": "sk-ant-api03-" + "y" * 30})],
     "enabled": [("post", {"enabled": "false"})],
+    "disable": [("get", {}), ("post", {})],
     "reminder": [("get", {}), ("post", {"remind_on": "2099-12-31"})],
     "failure": [("get", {}), ("post", {"on_failure": "balance"})],
     "route": [("get", {})],
@@ -186,7 +187,7 @@ def test_keys_of_ones_own_and_of_the_organization_are_kept_apart(owner, owner_cl
 def test_a_member_sees_which_providers_are_set_up_and_whom_to_ask(member_client, key):
     page = text_of(member_client.get(at("keys")))
     assert "Calls you make in Acme go out with the organization's provider keys" in page
-    assert "their providers bill Acme" in page
+    assert "at its expense" in page
     assert "Anthropic 10 supported models" in page
     assert "anthropic/claude-haiku-4.5" in page
     assert "ask owner@example.com or billing_manager@example.com." in page
@@ -195,8 +196,17 @@ def test_a_member_sees_which_providers_are_set_up_and_whom_to_ask(member_client,
 def test_a_member_is_told_whom_to_ask_when_nothing_is_set_up(member_client, organization):
     page = text_of(member_client.get(at("keys")))
     assert "No providers yet" in page
+    assert "so none of its calls can be served." in page
     assert "Add" not in page
     assert "ask owner@example.com or billing_manager@example.com." in page
+
+
+def test_a_member_is_told_of_the_balance_where_there_is_anything_to_draw(
+    member_client, organization, staff
+):
+    add(staff, Account.objects.platform(), "novita")
+    page = text_of(member_client.get(at("keys")))
+    assert "so its calls draw on its balance, or fail." in page
 
 
 def test_a_member_is_not_sent_to_who_cannot_sign_in(member_client, organization, billing_manager):
@@ -288,7 +298,7 @@ def test_the_pages_speak_of_the_organization(billing_manager_client, key):
     assert "Calls of all members for these go out with the organization's Anthropic key" in models
     losing = text_of(billing_manager_client.get(of("delete", key)))
     assert (
-        "Calls of all members for these models will fail until somebody adds a key that can "
+        "Calls of all members for these models will fail until there is a key in use that can "
         "serve them." in losing
     )
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.utils import timezone
 
 from byok.actions import update_key
@@ -170,6 +171,25 @@ def test_a_test_of_a_secret_that_was_replaced_meanwhile_leaves_the_new_one_untes
     answer = ask(owner_client, test)
     assert "Never used" in text_of(answer)
     assert told(answer) == []
+
+
+def test_a_test_that_ends_while_the_page_asks_is_told_with_what_it_says_of_the_key(
+    owner_client, anthropic_key, simulator
+):
+    test = started(anthropic_key)
+
+    running = [test.pk]
+
+    def end_it_first(execute, sql, params, many, context):
+        """The worker is done when the key has been read and its tests have not."""
+        if running and 'FROM "byok_keytest"' in sql:
+            perform(running.pop())
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(end_it_first):
+        answer = ask(owner_client, test)
+    assert KeyTest.objects.get().is_finished
+    assert "Works" in text_of(answer)
 
 
 @pytest.mark.parametrize(
