@@ -15,6 +15,7 @@ import uvicorn
 
 from billing.models import UsageRecord
 from byok.actions import add_key
+from byok.catalogue import version
 from byok.models import CatalogModel, Offering, ProviderKey, Source
 from byok.vault import Secret
 from megabrain.simulator.providers import sample_keys
@@ -195,7 +196,7 @@ def direct_entry(gateway: RunningGateway) -> str:
         direct=True,
         source=Source.STAFF,
     )
-    announce("catalogue")
+    version.changed()
     return model.pk
 
 
@@ -234,16 +235,17 @@ def agent(make_agent: MakeAgent) -> Agent:
 
 @pytest.fixture
 def usage_row(transactional_db: None) -> Callable[..., UsageRecord]:
-    """Waits for the row of a call: `usage_row(response.headers["x-request-id"])`."""
+    """Waits for the row of a call: `usage_row(response.headers["x-request-id"])`; or for the last
+    of so many: `usage_row(calls=2)`."""
 
-    def find(request_id: str | None = None, within: float = 5) -> UsageRecord:
-        rows = UsageRecord.objects.all()
+    def find(request_id: str | None = None, within: float = 5, calls: int = 1) -> UsageRecord:
+        rows = UsageRecord.objects.order_by("-created_at")
         if request_id is not None:
             rows = rows.filter(request_id=UUID(request_id))
         until = time.monotonic() + within
-        while (row := rows.order_by("-id").first()) is None:
-            assert time.monotonic() < until, f"no usage row of {request_id or 'any call'}"
+        while len(found := rows[:calls]) < calls:
+            assert time.monotonic() < until, f"no usage row of {request_id or f'{calls} calls'}"
             time.sleep(0.02)
-        return row
+        return found[0]
 
     return find

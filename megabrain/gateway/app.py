@@ -13,12 +13,14 @@ import structlog
 from django.conf import settings
 
 from byok.providers.endpoints import SERVED
-from megabrain.gateway import views
+from megabrain.gateway import model_views, token_view, views
+from megabrain.gateway.auth import HEADERS
 from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.errors import Code, Problem
+from megabrain.gateway.funds import Funds
 from megabrain.gateway.key_health import KeyHealth
 from megabrain.gateway.limits import Limits
-from megabrain.gateway.model_list import ModelLists
+from megabrain.gateway.model_list import ANYBODY, ModelLists
 from megabrain.gateway.reply import Message, Receive, Reply, Send
 from megabrain.gateway.request import Bodies, Request
 from megabrain.gateway.settlement import Settlement
@@ -32,6 +34,11 @@ BEFORE_THE_END = 2.0
 log = structlog.get_logger(__name__)
 
 _ENDPOINTS = {f"/v1/{endpoint}": endpoint for endpoint in SERVED}
+#: What is asked for under a base URL without /v1. The site has no such pages, except that of the
+#: models, which is for those who bring no token.
+_WITHOUT_V1 = {f"/{endpoint}" for endpoint in SERVED}
+_MODELS = "/models"
+_TOKENS = {name.encode() for name in HEADERS}
 _V1_TWICE = re.compile(r"^(?:/v1)+(?=/v1(?:/|$))")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -43,12 +50,13 @@ class Gateway:
     limits: Limits
     upstream: Upstream
     settlement: Settlement
+    funds: Funds
     health: KeyHealth
+    model_lists: ModelLists
 
     def __init__(self) -> None:
         self.bodies = Bodies()
         self.cooling = Cooling()
-        self.model_lists = ModelLists()
         self.watches: set[Watch] = set()
         self.draining = False
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -64,12 +72,14 @@ class Gateway:
         self.snapshot = Snapshot(loop)
         self.limits = Limits(settings.REDIS_URL)
         self.settlement = Settlement()
+        self.funds = Funds(self.settlement.release)
         self.health = KeyHealth(self.cooling, self.settlement.see)
+        self.model_lists = ModelLists()
         self.upstream = await Upstream().__aenter__()
         self._running = True
         # The first call finds it loaded; without a database, that call will say so.
         with contextlib.suppress(SnapshotUnavailable):
-            await self.snapshot.catalogue.get(None)
+            await self.model_lists.listing(await self.snapshot.catalogue.get(None), ANYBODY)
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._heed(number, loop)
@@ -121,6 +131,7 @@ class Gateway:
             await asyncio.sleep(0.02)
         await self.upstream.__aexit__(None, None, None)
         await self.limits.close()
+        await self.funds.close()
         await asyncio.to_thread(self.settlement.close)
         await asyncio.to_thread(self.snapshot.close)
 
@@ -137,8 +148,15 @@ class Gateway:
     # Requests --------------------------------------------------------------------------------
 
     @staticmethod
-    def serves(path: str) -> bool:
-        return path.startswith("/v1/") or path in {"/v1", "/api/hello"}
+    def serves(scope: Message) -> bool:
+        path = scope["path"]
+        without_v1 = path.rstrip("/")
+        return (
+            path.startswith("/v1/")
+            or path in {"/v1", "/api/hello"}
+            or without_v1 in _WITHOUT_V1
+            or (without_v1 == _MODELS and any(name in _TOKENS for name, _ in scope["headers"]))
+        )
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -164,16 +182,18 @@ class Gateway:
             await views.hello(request)
             return
         rest = path.removeprefix("/v1/")
-        if not (rest in {"models", "route"} or rest.startswith(("models/", "requests/"))):
+        if not (rest in {"models", "route", "key"} or rest.startswith(("models/", "requests/"))):
             await views.refuse(request, _nothing_here(path), spoken)
         elif request.method not in {"GET", "HEAD"}:
             await views.refuse(request, _not_by(request, "GET"), spoken)
         elif rest == "models":
-            await views.models(self, request)
+            await model_views.models(self, request)
         elif rest == "route":
             await views.explain(self, request)
+        elif rest == "key":
+            await token_view.token(self, request)
         elif rest.startswith("models/"):
-            await views.model(self, request, rest.removeprefix("models/"))
+            await model_views.model(self, request, rest.removeprefix("models/"))
         else:
             await views.record(self, request, rest.removeprefix("requests/"))
 

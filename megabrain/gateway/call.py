@@ -1,18 +1,19 @@
 """One request on its way through the gateway, and what is known of it at its end."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from uuid import UUID
 
+from billing.models.usage import told_of_ours
+from byok.catalogue.memory import Model
 from byok.providers.base import Endpoint
 from megabrain.gateway.callers import Caller, Organization
 from megabrain.gateway.errors import Problem
 from megabrain.gateway.metering import Usage
 from megabrain.gateway.routing import Candidate
-from megabrain.gateway.snapshot import Model
 
 CLIENT_CLOSED = "client_closed"
 #: nginx's word for a caller who left before there was a status.
@@ -33,6 +34,29 @@ class Attempt:
         self.outcome = outcome
         self.status = status
         self.milliseconds = round((perf_counter() - self.began) * 1000)
+
+    @property
+    def named(self) -> str:
+        """Provider and key; which of MegaBrain's own it was is nobody else's."""
+        key = self.candidate.key
+        return f"{key.provider}/{key.shown}" if self.candidate.own else key.provider
+
+    @property
+    def told(self) -> str:
+        """What its caller is told became of it."""
+        return self.outcome if self.candidate.own else told_of_ours(self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money that is set aside for a call, under the call's id.
+
+    Whoever has resolved it calls `resolved`, so that its lease is renewed no more.
+    """
+
+    request_id: UUID
+    account_id: UUID
+    resolved: Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -61,7 +85,11 @@ class Call:
     status: int = 0
     outcome: str = ""
     usage: Usage | None = None
+    #: Tokens of its prompt, as far as its bytes tell; None where nobody has looked closely.
+    prompt_guess: int | None = None
     settled: bool = False
+    #: Money set aside for it, until it is settled.
+    hold: Hold | None = None
 
     @property
     def request_id(self) -> str:
@@ -69,8 +97,10 @@ class Call:
 
     @property
     def payer(self) -> str:
-        """Whoever's key answered pays; a call that nobody answered costs nobody anything."""
-        return "byok" if self.attempts else "none"
+        """Whoever's key was tried last pays; a call that nobody was asked costs nobody anything."""
+        if not self.attempts:
+            return "none"
+        return "byok" if self.attempts[-1].candidate.own else "balance"
 
     @property
     def overhead(self) -> float:
@@ -104,12 +134,14 @@ class Call:
     def _tried(self) -> str:
         """The attempts in their order; the one that is answering has no outcome yet."""
         return ", ".join(
-            f"{attempt.candidate.key.provider}/{attempt.candidate.key.shown}"
-            + (f"={attempt.outcome}" if attempt.outcome else "")
+            attempt.named + (f"={attempt.told}" if attempt.outcome else "")
             for attempt in self.attempts
         )
 
     def failed(self, problem: Problem, status: int) -> None:
-        """Write down the error that the caller is told."""
+        """Write down the error that the caller is told, also as the end of an attempt that it has
+        come upon."""
         self.status = status
         self.outcome = problem.code.value
+        if self.attempts and not self.attempts[-1].outcome:
+            self.attempts[-1].end(self.outcome)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from billing.holds import Of, Spender
 from orgs.models import Account, ApiToken
 from orgs.permissions import Permission, granted_to
 
@@ -52,6 +53,8 @@ class Caller:
     permissions: frozenset[Permission] = frozenset()
     limits: tuple[Limit, ...] = ()
     organization: Organization | None = None
+    #: Whose spending a call counts towards that the account's balance pays.
+    spenders: tuple[Spender, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,11 @@ class _Row(NamedTuple):
     made_for: UUID
     token_models: list[str] | None
     token_limit: int | None
+    token_monthly_micros: int | None
     expires_at: datetime | None
     role: str
     limit: int | None
+    daily_micros: int | None
     account_id: UUID
     kind: str
     name: str
@@ -92,6 +97,7 @@ class _Row(NamedTuple):
     models: list[str] | None
     member_limit: int | None
     each_token_limit: int | None
+    member_daily_micros: int | None
 
 
 _COLUMNS = (
@@ -100,9 +106,11 @@ _COLUMNS = (
     "account_id",
     "allowed_models",
     "requests_per_minute",
+    "monthly_limit",
     "expires_at",
     "user__memberships__role",
     "user__memberships__requests_per_minute",
+    "user__memberships__daily_limit_micros",
     "user__memberships__account_id",
     "user__memberships__account__kind",
     "user__memberships__account__name",
@@ -110,6 +118,7 @@ _COLUMNS = (
     "user__memberships__account__allowed_models",
     "user__memberships__account__member_requests_per_minute",
     "user__memberships__account__token_requests_per_minute",
+    "user__memberships__account__member_daily_limit_micros",
 )
 
 
@@ -152,6 +161,15 @@ def _caller(row: _Row) -> Caller:
         permissions=frozenset(granted_to(row.role)),
         limits=tuple(_limits(row)),
         organization=organization,
+        spenders=_spenders(row),
+    )
+
+
+def _spenders(row: _Row) -> tuple[Spender, ...]:
+    daily = row.member_daily_micros if row.daily_micros is None else row.daily_micros
+    return (
+        Spender(Of.TOKEN, None, row.token_id, row.token_monthly_micros),
+        Spender(Of.MEMBER, row.account_id, row.user_id, daily),
     )
 
 

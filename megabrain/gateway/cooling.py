@@ -14,8 +14,7 @@ from byok.routing import Held
 #: However long a provider asks to wait, a key is not passed over for longer.
 COOLING_SECONDS = COOLING.total_seconds()
 #: A provider that fails is passed over for a moment, longer each time it fails again.
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 8.0
+PAUSES = (1.0, 2.0, 4.0, 8.0)
 LACKING_SECONDS = 300.0
 MAX_ENTRIES = 20_000
 #: So many failures in a row, with whichever keys, and a provider is taken to be out of order until
@@ -59,21 +58,24 @@ class Cooling:
     def limited(self, key: UUID, retry_after: float | None) -> None:
         """The provider wants calls with this key to pause."""
         seconds = 5.0 if retry_after is None else min(retry_after, COOLING_SECONDS)
-        self._until[key] = monotonic() + seconds
-        _bound(self._until)
+        self._pause(key, seconds)
 
     def failed(self, key: Held, *, broken: bool = True) -> None:
         """The provider was out of order when called with this key; `broken` says that it did not
         merely take long, which may be the fault of what was asked."""
         times = self._failures[key.id] = self._failures.get(key.id, 0) + 1
-        self._until[key.id] = monotonic() + min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE)
-        _bound(self._until)
+        self._pause(key.id, PAUSES[min(times, len(PAUSES)) - 1])
         _bound(self._failures)
         if not broken:
             return
         place = _place(key)
         self._breakers[place] = (self._breakers.get(place, (0, 0.0))[0] + 1, monotonic())
         _bound(self._breakers)
+
+    def _pause(self, key: UUID, seconds: float) -> None:
+        """Pass the key over for so long; a longer pause that it is in already goes on."""
+        self._until[key] = max(self._until.get(key, 0.0), monotonic() + seconds)
+        _bound(self._until)
 
     def lacking(self, key: UUID, model: str) -> None:
         """The provider does not serve this model to this key."""

@@ -26,6 +26,9 @@ class Code(StrEnum):
     BYOK_NO_ACCESS = "byok_no_access"
     BYOK_NO_CREDIT = "byok_no_credit"
     BYOK_RATE_LIMITED = "byok_rate_limited"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    SPEND_LIMIT_REACHED = "spend_limit_reached"
+    BALANCE_FROZEN = "balance_frozen"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
@@ -64,7 +67,12 @@ MANNERS: Mapping[Code, Manner] = {
     Code.BYOK_NO_ACCESS: Manner(403, 400, 403),
     Code.BYOK_NO_CREDIT: Manner(403, 400, 403),
     Code.BYOK_RATE_LIMITED: _same(429, retry=True),
-    # A Problem may say more precisely which of 502, 503 and 504 it is.
+    # Codex stops at a 429 with OpenAI's own word for it (code_for).
+    Code.INSUFFICIENT_BALANCE: Manner(402, 429, 402),
+    # It shows the message of a 400, which says whose limit it was.
+    Code.SPEND_LIMIT_REACHED: Manner(402, 400, 402),
+    Code.BALANCE_FROZEN: Manner(403, 400, 403),
+    # Anthropic has a status for each way of it, and a Problem may say which.
     Code.UPSTREAM_UNAVAILABLE: Manner(503, 503, 529, retry=True),
     Code.RATE_LIMIT_EXCEEDED: _same(429, retry=True),
     Code.CONTEXT_LENGTH_EXCEEDED: _same(400),
@@ -91,6 +99,8 @@ _KINDS: Mapping[int, str] = {
     529: "overloaded_error",
 }
 
+#: OpenAI's type and code for an account that has used up what it paid for.
+_QUOTA = "insufficient_quota"
 
 #: Statuses of a refused request that Codex answers with the same request, five times more.
 _REPEATED_BY_CODEX = {413, 415, 422}
@@ -100,7 +110,8 @@ class Problem(Exception):
     """An error on its way to the caller. Everything in it may be shown.
 
     `status` replaces the one of the code's manner, but never for a Responses caller where that is
-    what stops a retry; `words` are the provider's own type, code and parameter.
+    what stops a retry, and for Messages callers alone where no provider could answer; `words` are
+    the provider's own type, code and parameter.
     """
 
     def __init__(
@@ -130,19 +141,22 @@ class Problem(Exception):
 
     def status(self, endpoint: Endpoint) -> int:
         manner = MANNERS[self.code]
-        if endpoint is Endpoint.RESPONSES:
-            if self.code is Code.UPSTREAM_UNAVAILABLE or self.exact_status in _REPEATED_BY_CODEX:
-                return manner.responses
-            return self.exact_status or manner.responses
-        if self.exact_status:
-            return self.exact_status
-        anthropic = endpoint in (Endpoint.MESSAGES, Endpoint.COUNT_TOKENS)
-        return manner.messages if anthropic else manner.chat
+        if endpoint in (Endpoint.MESSAGES, Endpoint.COUNT_TOKENS):
+            return self.exact_status or manner.messages
+        codex = endpoint is Endpoint.RESPONSES
+        usual = manner.responses if codex else manner.chat
+        if self.code is Code.UPSTREAM_UNAVAILABLE or (
+            codex and self.exact_status in _REPEATED_BY_CODEX
+        ):
+            return usual
+        return self.exact_status or usual
 
     def kind(self, endpoint: Endpoint) -> str:
         """The error's type, as callers of this dialect know it."""
         if self.words and self.words.kind:
             return self.words.kind
+        if self.code is Code.INSUFFICIENT_BALANCE and endpoint is Endpoint.RESPONSES:
+            return _QUOTA
         status = self.status(endpoint)
         fallback = "invalid_request_error" if status < 500 else "api_error"
         return _KINDS.get(status, fallback)
@@ -153,6 +167,8 @@ class Problem(Exception):
         if self.code is Code.UPSTREAM_UNAVAILABLE and endpoint is Endpoint.RESPONSES:
             # Codex gives up after five tries at this one, and after thirty at any other.
             return "server_is_overloaded"
+        if self.code is Code.INSUFFICIENT_BALANCE and endpoint is Endpoint.RESPONSES:
+            return _QUOTA
         return self.code.value
 
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -7,6 +7,7 @@ translated, and the answer back, through the neutral form.
 import itertools
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 
@@ -32,7 +33,7 @@ from megabrain.gateway.sse import Splitter
 _ENCODER = msgspec.json.Encoder()
 #: Found with an expression three times as quickly as with `in`.
 _ENVELOPE = re.compile(re.escape(envelope.PREFIX.encode()))
-_NAME = re.compile(r"[a-z][a-z_.]{0,40}")
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,40}")
 _MOST_DROPPED = 20
 #: Spoken in frames of Amazon's event stream rather than in server-sent events.
 _FRAMED = (Endpoint.INVOKE_MODEL, Endpoint.CONVERSE)
@@ -136,7 +137,7 @@ class Translating(Exchange):
             upstream_model=offer.upstream_id,
             model=call.model.id,
             origin=origin,
-            max_output=call.model.max_output,
+            max_output=candidate.max_output,
             context=call.model.context,
             capabilities=call.model.capabilities,
         )
@@ -153,7 +154,7 @@ class Translating(Exchange):
 
     def body(self) -> bytes:
         body = self._theirs.request(self._prompt, self._target)
-        self.call.dropped = _told(self._prompt.dropped)
+        self.call.dropped = told(self._prompt.dropped)
         fields = {name: msgspec.Raw(_ENCODER.encode(value)) for name, value in body.items()}
         return body_of(fields, self.candidate)
 
@@ -171,7 +172,7 @@ class Translating(Exchange):
         return Whole(self._ours.answer(self._prompt, answer, self._told), usage)
 
 
-def _told(dropped: list[str]) -> tuple[str, ...]:
+def told(dropped: Iterable[str]) -> tuple[str, ...]:
     """The names of these fields that fit into a header; a caller may have chosen some."""
     names = (name for name in dict.fromkeys(dropped) if _NAME.fullmatch(name))
     return tuple(itertools.islice(names, _MOST_DROPPED))

@@ -28,15 +28,26 @@ class Failover:
         self._out_of_order = out_of_order
         #: Reasoning in the conversation is signed for the key that it was with.
         self._signer = candidates[0].key.id
+        self._most = MAX_ATTEMPTS
         self._tried_twice: set[UUID] = set()
         self._without_reasoning: set[UUID] = set()
         self.failures: list[Failed] = []
 
     def next(self) -> Candidate | None:
         """The candidate to try now, or None when there is none left."""
-        if not self._waiting or len(self.failures) >= MAX_ATTEMPTS:
+        if not self._waiting or len(self.failures) >= self._most:
             return None
         return self._waiting.popleft()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are candidates left that will not be tried any more."""
+        return bool(self._waiting)
+
+    def go_on(self, candidates: Sequence[Candidate]) -> None:
+        """Try these now, as if none had been tried yet."""
+        self._waiting = deque(candidates)
+        self._most = len(self.failures) + MAX_ATTEMPTS
 
     def strips(self, candidate: Candidate) -> Strip:
         """What it gets the conversation without."""

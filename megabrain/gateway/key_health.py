@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
 
+from byok.catalogue.memory import Model
 from byok.health import UNREADABLE, Sighting
 from byok.models import ProviderKey
 from byok.providers.base import Outcome
 from megabrain.gateway import attempts
 from megabrain.gateway.attempts import Failed
 from megabrain.gateway.cooling import Cooling
-from megabrain.gateway.snapshot import Key, Model
+from megabrain.gateway.snapshot import Key
 
 #: A key whose answers vary from call to call is not written down with each of them.
 AT_MOST_EVERY = 2.0

@@ -41,6 +41,11 @@ def settings_page(organization: Organization) -> str:
     return _page("orgs:settings", organization)
 
 
+def billing_page(organization: Organization | None) -> str:
+    """Where credit is added."""
+    return _page("billing:balance", organization)
+
+
 def _page(name: str, organization: Organization | None) -> str:
     path = _path(name, organization.slug if organization else None)
     return f"{settings.MEGABRAIN_BASE_URL}{path}"

@@ -34,17 +34,31 @@ _TAG = re.compile(r"</?[A-Za-z!][^<>]{0,500}>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
-def presentable(text: str, secret: Secret | None, sent: str = "") -> str:
+#: By which a provider names who holds the key: organizations and projects, accounts of AWS.
+_HOLDER = re.compile(
+    r"\b(?:org|proj|acct|wrkspc)[-_][A-Za-z0-9]{6,}"
+    r"|\b(?:user|team)[-_](?=[A-Za-z]*[0-9])[A-Za-z0-9]{6,}"
+    r"|\barn:aws[^\s\"',;]*"
+    r"|(?i:\b(?:projects?|accounts?|orgs?|organizations?|workspaces?|tenants?|teams?)"
+    r"[\s/:=\"'`]{1,3}(?:number\s|id\s|with\sid\s)?[\s\"'`]{0,2}(?=[a-z-]*[0-9])[a-z0-9-]{6,})"
+    r"|\b[0-9]{12}\b"
+)
+
+
+def presentable(text: str, secret: Secret | None, sent: str = "", *, own: bool = True) -> str:
     """At most LONGEST characters of the text; credentials in it are masked, markup left out.
 
     What stands in `sent`, the caller's own request, is the caller's to read: names of tools and ids
     may look like keys, and agents find their mistake by them. The secret is masked all the same.
+    So is who holds the key, where that is not the caller's `own`.
     """
     forms = _forms(secret) if secret is not None else set()
     known: dict[str, bool] = {}
     text = _masked(_CONTROL.sub(" ", text[:_READ]), forms, sent, known)
     # Once more: a tag in the middle of a key would have hidden it.
     text = _masked(_TAG.sub("", text), forms, sent, known)
+    if not own:
+        text = _HOLDER.sub(lambda held: held[0] if _is_in(held[0], sent, known) else MASK, text)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

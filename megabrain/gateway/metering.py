@@ -1,8 +1,9 @@
 """What a call used, in one form whatever the dialect, and what that is worth.
 
-Tokens are disjoint: `input_tokens` were neither read from a prompt cache nor written to it;
-`reasoning_tokens` alone are part of another count, the output. Which dialect counts what where is
-decided by the dialect that was spoken upstream, never by which field happens to be filled.
+Tokens are disjoint: `input_tokens` were neither read from a prompt cache nor written to it. Only
+`reasoning_tokens` are part of another count, the output, and so are `cache_write_long_tokens`, to
+be kept for an hour or longer, of the cache writes. Which dialect counts what where is decided by
+the dialect that was spoken upstream, never by which field happens to be filled.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from billing.prices import cost_micros, price_in_force
-from megabrain.gateway.snapshot import Offer
+from byok.catalogue.memory import Offer
 
 #: For the calls whose provider reported nothing: the usual length of a token of English or code.
 BYTES_PER_TOKEN = 4
@@ -27,14 +28,31 @@ class Usage:
     cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_long_tokens: int = 0
     estimated: bool = False
 
+    @property
+    def total(self) -> int:
+        """All tokens. No answer takes none, so a report of none is not one."""
+        prompt = self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return prompt + self.output_tokens
+
     @classmethod
-    def inclusive(cls, *, prompt: int, read: int, write: int, output: int, reasoning: int) -> Self:
+    def inclusive(
+        cls,
+        *,
+        prompt: int,
+        read: int,
+        write: int,
+        output: int,
+        reasoning: int,
+        write_long: int = 0,
+    ) -> Self:
         """Of an answer whose prompt count includes cached tokens, as OpenAI's dialects do."""
         read = min(read, prompt)
         write = min(write, prompt - read)
-        return cls(prompt - read - write, read, write, output, min(reasoning, output))
+        reasoning, write_long = min(reasoning, output), min(write_long, write)
+        return cls(prompt - read - write, read, write, output, reasoning, write_long)
 
 
 def count(holder: Any, *path: str) -> int:
@@ -49,7 +67,7 @@ def count(holder: Any, *path: str) -> int:
 
 
 def estimate(
-    request_bytes: int, output_tokens: int, known: Usage | None, context: int | None
+    prompt_tokens: int, output_tokens: int, known: Usage | None, context: int | None
 ) -> Usage:
     """What a call used at a guess, keeping what the provider did report before it broke off.
 
@@ -59,8 +77,8 @@ def estimate(
         output = max(known.output_tokens, output_tokens)
         if known.input_tokens + known.cache_read_tokens + known.cache_write_tokens:
             return replace(known, output_tokens=output, estimated=True)
-    prompt = -(-request_bytes // BYTES_PER_TOKEN)
-    return Usage(min(prompt, context or prompt), output_tokens=output_tokens, estimated=True)
+    prompt = min(prompt_tokens, context or prompt_tokens)
+    return Usage(prompt, output_tokens=output_tokens, estimated=True)
 
 
 def market_micros(offer: Offer | None, usage: Usage, at: datetime) -> int:

@@ -1,171 +1,291 @@
-"""The list of models, in shapes that every client's model picker can read."""
+"""The list of models, made once for all callers who see the same, and kept until it changes.
 
+An entry is written once for all lists that have it; a list is little more than a choice of entries.
+It holds until the catalogue changes, or a price in it does by date or by hour.
+"""
+
+import asyncio
+import gzip
+import time
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
-from billing.prices import price_in_force
-from byok.providers.endpoints import SERVED
-from megabrain.gateway.callers import Caller
-from megabrain.gateway.routing import reachable
-from megabrain.gateway.snapshot import Catalogue, Key, Model
+from billing.prices import next_change
+from byok.catalogue.memory import Catalogue, Model, Offer
+from byok.catalogue.own import own_entries
+from byok.providers import PROVIDERS
+from megabrain.gateway.callers import Caller, Models
+from megabrain.gateway.model_entries import Json, Seen, entry
+from megabrain.gateway.snapshot import Key
+from megabrain.gateway.turns import in_turns
 
 MAX_LISTS = 256
+#: Bytes of entries that only one of these lists has. In memory they take about three times that.
+MAX_APART = 8 * 1024 * 1024
+#: Bytes of answers that are kept, and bytes above which one is not worth keeping.
+MAX_KEPT = 32 * 1024 * 1024
+LARGEST_KEPT = MAX_KEPT // 2
+#: A smaller answer is hardly made smaller.
+LEAST_PACKED = 1024
 ANTHROPIC_PAGE = 20
 ANTHROPIC_MOST = 1000
 
+#: While a list is made, others have their turn after so many entries, for so many seconds.
+TURN, BREATH = 16, 0.0002
+
 _ENCODER = msgspec.json.Encoder()
-Json = dict[str, Any]  # What a reader of the list wants is JSON of many shapes.
+
+
+# Whose list it is -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A key as far as it decides which entries its account sees, and what they say."""
+
+    provider: str
+    host: str
+    lacking: frozenset[str]
+    own: tuple[str, ...]
+
+    def serves(self, offer: Offer) -> bool:
+        return (
+            offer.provider == self.provider
+            and offer.upstream_id not in self.lacking
+            and PROVIDERS[offer.provider].serves(offer.upstream_id, self.host)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """All on which a list depends. Whoever is alike in this sees the same."""
+
+    held: frozenset[Held]
+    allowed: Models
+
+    @classmethod
+    def of(cls, keys: Iterable[Key], caller: Caller) -> "Viewer":
+        held = (Held(key.provider, key.host, key.lacking, key.own) for key in usable(keys))
+        return cls(frozenset(held), caller.allowed_models)
+
+    def may_use(self, model: Model) -> bool:
+        return self.allowed is None or model.id in self.allowed
+
+    def sees(self, model: Model, *, known: bool = True) -> Seen:
+        own = (offer for offer in model.offers if any(held.serves(offer) for held in self.held))
+        return Seen(model, tuple(own), known)
+
+
+#: Whoever has no keys.
+ANYBODY = Viewer(frozenset(), None)
+
+
+def usable(keys: Iterable[Key]) -> list[Key]:
+    return [
+        key for key in keys if key.enabled and key.trouble is None and key.provider in PROVIDERS
+    ]
+
+
+# Lists ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it is sent, and until when its prices hold."""
+
+    seen: Seen
+    json: bytes
+    digest: bytes
+    until: datetime | None
+
+    @classmethod
+    def of(cls, seen: Seen, now: datetime) -> "Entry":
+        json = _ENCODER.encode(entry(seen, now))
+        changes = (next_change(offer.prices, now) for offer in seen.model.offers if offer.prices)
+        until = min(filter(None, changes), default=None)
+        return cls(seen, json, sha256(json).digest()[:16], until)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list in the shape of one reader."""
+
+    entries: Sequence[Entry]
+    before: bytes
+    after: bytes
+    #: Strong, and the same in every process for the same bytes.
+    etag: str
+    size: int
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], around: Json) -> "Page":
+        """`around` are the fields beside the data, which come after it."""
+        after = b"]," + _ENCODER.encode(around)[1:]
+        mark = sha256(b"".join([*(each.digest for each in entries), after])).hexdigest()[:32]
+        size = sum([len(each.json) + 1 for each in entries])
+        return cls(entries, b'{"data":[', after, mark, size)
+
+    def written(self) -> bytes:
+        return self.before + b",".join([each.json for each in self.entries]) + self.after
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The models of a caller, by id, as entries with the fields of every reader together."""
+    """The models of a caller, in the order of their ids."""
 
-    entries: dict[str, Json]
-    openai: bytes
-    etag: str
+    ids: Sequence[str]
+    entries: Sequence[Entry]
+    openai: Page
+    until: datetime | None
+    #: Bytes of those entries that no other list shares.
+    apart: int
+
+    def anthropic(self, query: Mapping[str, str]) -> Page | None:
+        """One page in Anthropic's shape, or None for a cursor or a limit that makes no sense."""
+        ids, limit = self.ids, query.get("limit", str(ANTHROPIC_PAGE))
+        # Python refuses to read a number of thousands of digits.
+        if not limit.isdecimal() or len(limit) > 9 or not 1 <= int(limit) <= ANTHROPIC_MOST:
+            return None
+        size, begin, end = int(limit), 0, len(ids)
+        if "before_id" in query:
+            place = self._place(query["before_id"])
+            if place is None:
+                return None
+            begin, end, more = max(0, place - size), place, place > size
+        else:
+            if "after_id" in query:
+                place = self._place(query["after_id"])
+                if place is None:
+                    return None
+                begin = place + 1
+            end, more = min(begin + size, end), begin + size < end
+        around = {
+            "has_more": more,
+            "first_id": ids[begin] if begin < end else None,
+            "last_id": ids[end - 1] if begin < end else None,
+        }
+        return Page.of(self.entries[begin:end], around)
+
+    def _place(self, id_: str) -> int | None:
+        at = bisect_left(self.ids, id_)
+        return at if at < len(self.ids) and self.ids[at] == id_ else None
 
 
 class ModelLists:
-    """The lists made so far. Callers whose keys are of the same providers see the same."""
+    """The lists made so far, and the answers made of them. Lives on one event loop."""
 
     def __init__(self) -> None:
-        self._made: OrderedDict[object, tuple[Catalogue, Listing]] = OrderedDict()
+        self._catalogue: Catalogue | None = None
+        self._lists: OrderedDict[Viewer, Listing] = OrderedDict()
+        #: By id, and by the offers that the viewer's keys can use.
+        self._entries: dict[object, Entry] = {}
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._kept = 0
+        #: Held by whoever makes something: one at a time, so that others need not wait for it all.
+        self._making = asyncio.Lock()
 
-    def listing(self, catalogue: Catalogue, keys: Iterable[Key], caller: Caller) -> Listing:
-        own = frozenset(key.provider for key in keys if key.enabled and key.trouble is None)
-        who = (own, caller.allowed_models)
-        made = self._made.get(who)
-        if made is not None and made[0] is catalogue:
-            return made[1]
-        listing = _listing(catalogue, own, caller)
-        self._made[who] = (catalogue, listing)
-        if len(self._made) > MAX_LISTS:
-            self._made.popitem(last=False)
-        return listing
+    async def listing(self, catalogue: Catalogue, viewer: Viewer) -> Listing:
+        found = self._fresh(catalogue, viewer)
+        if found is not None:
+            return found
+        async with self._making:
+            found = self._fresh(catalogue, viewer)
+            if found is None:
+                found = await asyncio.to_thread(self._made, catalogue, viewer)
+                if catalogue is self._catalogue:
+                    self._remember(viewer, found)
+        return found
 
+    async def answer(self, page: Page, *, packed: bool) -> bytes:
+        """The page as it is sent: as it is, or compressed with gzip."""
+        tag = tagged(page, packed=packed)
+        if tag in self._answers:
+            self._answers.move_to_end(tag)
+            return self._answers[tag]
+        async with self._making:
+            if tag in self._answers:
+                return self._answers[tag]
+            found = await in_turns(lambda: _packed(page) if packed else page.written(), page.size)
+            if len(found) <= LARGEST_KEPT:
+                self._keep(tag, found)
+        return found
 
-def _listing(catalogue: Catalogue, own: frozenset[str], caller: Caller) -> Listing:
-    now = datetime.now(UTC)
-    entries = {
-        model.id: _entry(model, own, now)
-        for model in sorted(catalogue.models.values(), key=lambda model: model.id)
-        if caller.allowed_models is None or model.id in caller.allowed_models
-    }
-    body = _ENCODER.encode(
-        {"object": "list", "data": list(entries.values()), "total_count": len(entries)}
-    )
-    return Listing(entries, body, f'"{sha256(body).hexdigest()[:32]}"')
+    def _fresh(self, catalogue: Catalogue, viewer: Viewer) -> Listing | None:
+        if catalogue is not self._catalogue:
+            # What was made of another one would keep all of it in memory.
+            self._catalogue = catalogue
+            self._lists.clear()
+        found = self._lists.get(viewer)
+        if found is None or (found.until is not None and found.until <= datetime.now(UTC)):
+            return None
+        self._lists.move_to_end(viewer)
+        return found
 
+    def _remember(self, viewer: Viewer, listing: Listing) -> None:
+        lists = self._lists
+        lists[viewer] = listing
+        lists.move_to_end(viewer)
+        while len(lists) > MAX_LISTS or sum(each.apart for each in lists.values()) > MAX_APART:
+            lists.popitem(last=False)
 
-def _entry(model: Model, own: frozenset[str], now: datetime) -> Json:
-    """Everything that some reader wants to know of a model, in one object."""
-    served = [offer for offer in model.offers if offer.provider in own]
-    endpoints = sorted(str(endpoint) for endpoint in SERVED if reachable(model, endpoint))
-    sees = ["text", "image"] if "vision" in model.capabilities else ["text"]
-    created = datetime.fromtimestamp(model.created, UTC)
-    return {
-        "id": model.id,
-        "object": "model",
-        "type": "model",
-        "created": model.created,
-        "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "owned_by": model.id.partition("/")[0],
-        "name": model.name,
-        "display_name": model.name,
-        "description": "",
-        "canonical_slug": model.id,
-        "context_length": model.context or 0,
-        "max_input_tokens": model.context,
-        "max_tokens": model.max_output,
-        "architecture": {
-            "modality": f"{'+'.join(sees)}->text",
-            "input_modalities": sees,
-            "output_modalities": ["text"],
-            "tokenizer": "Other",
-        },
-        "pricing": _pricing(model, own, now),
-        "top_provider": {
-            "context_length": model.context,
-            "max_completion_tokens": model.max_output,
-            "is_moderated": False,
-        },
-        "supported_parameters": _parameters(model),
-        "capabilities": list(model.capabilities),
-        "per_request_limits": None,
-        "byok": {
-            "available": bool(served),
-            "providers": [offer.provider for offer in served],
-        },
-        "providers": [offer.provider for offer in model.offers],
-        "endpoints": [f"/v1/{endpoint}" for endpoint in endpoints],
-    }
+    def _keep(self, tag: str, answer: bytes) -> None:
+        self._answers[tag] = answer
+        self._kept += len(answer)
+        while self._kept > MAX_KEPT:
+            self._kept -= len(self._answers.popitem(last=False)[1])
 
+    # In a thread, one at a time --------------------------------------------------------------
 
-def _pricing(model: Model, own: frozenset[str], now: datetime) -> dict[str, str]:
-    """In dollars a token, as decimal strings; of a provider whose key the caller has, if any."""
-    offers = sorted(model.offers, key=lambda offer: offer.provider not in own)
-    for offer in offers:
-        price = price_in_force(offer.prices, now, 0)
-        if price is None:
-            continue
-        found = {"prompt": _dollars(price.input), "completion": _dollars(price.output)}
-        if price.cache_read is not None:
-            found["input_cache_read"] = _dollars(price.cache_read)
-        if price.cache_write is not None:
-            found["input_cache_write"] = _dollars(price.cache_write)
-        return {**found, "request": "0", "image": "0"}
-    return {"prompt": "0", "completion": "0", "request": "0", "image": "0"}
+    def _made(self, catalogue: Catalogue, viewer: Viewer) -> Listing:
+        now = datetime.now(UTC)
+        if len(self._entries) > 4 * len(catalogue.models) + MAX_LISTS:
+            self._entries.clear()
+        entries = []
+        for number, model in enumerate(catalogue.by_id):
+            if number % TURN == 0:
+                time.sleep(BREATH)
+            if not viewer.may_use(model):
+                continue
+            seen = viewer.sees(model)
+            # Whoever has no key of that provider cannot choose what it alone offers.
+            if seen.own or model.id not in catalogue.direct:
+                entries.append(self._entry(seen, now))
+        own = [
+            Entry.of(viewer.sees(model, known=False), now)
+            for model in own_entries(viewer.held, catalogue)
+            if viewer.may_use(model)
+        ]
+        entries += own
+        entries.sort(key=lambda each: each.seen.model.id)
+        ids = tuple(each.seen.model.id for each in entries)
+        page = Page.of(entries, {"object": "list", "total_count": len(entries)})
+        until = min((each.until for each in entries if each.until), default=None)
+        apart = sum(len(each.json) for each in own)
+        return Listing(ids, tuple(entries), page, until, apart)
 
-
-def _dollars(units: int) -> str:
-    """10⁻¹² dollars as a plain decimal, without the rounding of a float."""
-    whole, rest = divmod(units, 10**12)
-    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
-
-
-def _parameters(model: Model) -> list[str]:
-    found = ["max_tokens", "stop", "temperature", "top_p"]
-    if "tools" in model.capabilities:
-        found += ["tools", "tool_choice"]
-    if "reasoning" in model.capabilities:
-        found += ["reasoning", "include_reasoning"]
-    return sorted(found)
+    def _entry(self, seen: Seen, now: datetime) -> Entry:
+        key = (seen.model.id, tuple((offer.provider, offer.upstream_id) for offer in seen.own))
+        known = self._entries.get(key)
+        if known is None or known.seen != seen or (known.until is not None and known.until <= now):
+            known = Entry.of(seen, now)
+        elif known.seen.model is not seen.model:
+            # Lest it keep a catalogue in memory that is otherwise forgotten.
+            known = replace(known, seen=seen)
+        self._entries[key] = known
+        return known
 
 
-def anthropic_page(listing: Listing, query: dict[str, str]) -> bytes | None:
-    """One page in Anthropic's shape, or None for a cursor or a limit that makes no sense."""
-    ids = list(listing.entries)
-    limit = query.get("limit", str(ANTHROPIC_PAGE))
-    # Python refuses to read a number of thousands of digits.
-    if not limit.isdecimal() or len(limit) > 9 or not 1 <= int(limit) <= ANTHROPIC_MOST:
-        return None
-    size = int(limit)
-    after, before = query.get("after_id"), query.get("before_id")
-    if any(cursor is not None and cursor not in listing.entries for cursor in (after, before)):
-        return None
-    if before is not None:
-        earlier = ids[: ids.index(before)]
-        page, more = earlier[-size:], len(earlier) > size
-    else:
-        later = ids[ids.index(after) + 1 :] if after is not None else ids
-        page, more = later[:size], len(later) > size
-    return _ENCODER.encode(
-        {
-            "data": [listing.entries[id_] for id_ in page],
-            "has_more": more,
-            "first_id": page[0] if page else None,
-            "last_id": page[-1] if page else None,
-        }
-    )
+def tagged(page: Page, *, packed: bool) -> str:
+    """The entity tag of the page: another one for other bytes."""
+    return f'"{page.etag}-gzip"' if packed else f'"{page.etag}"'
 
 
-def one(listing: Listing, id_: str) -> bytes | None:
-    entry = listing.entries.get(id_)
-    return _ENCODER.encode(entry) if entry else None
+def _packed(page: Page) -> bytes:
+    # Without a time in it, the same in every process.
+    return gzip.compress(page.written(), 6, mtime=0)

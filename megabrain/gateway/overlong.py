@@ -1,14 +1,18 @@
 """An overlong prompt in the words of Anthropic, by which Claude Code compacts a conversation.
 
-It looks for `prompt is too long: N tokens > M maximum` and for nothing else. Every provider has a
-wording of its own, most of them with one or both of the numbers in it.
+It looks for `prompt is too long: N tokens > M maximum` and for nothing else, but where the prompt
+is short enough for a shorter answer: then it asks for that. Every provider has a wording of its
+own, most of them with one or both of the numbers in it.
 """
 
 import re
 
 from megabrain.gateway.metering import BYTES_PER_TOKEN
 
-_SAID = re.compile(r"prompt is too long: \d+ tokens > \d+ maximum")
+_SAID = re.compile(
+    r"prompt is too long: \d+ tokens > \d+ maximum"
+    r"|input length and `max_tokens` exceed context limit: \d+ \+ \d+ > \d+"
+)
 #: Neither a part of a model's name nor of a fraction.
 _NUMBER = re.compile(r"(?<![\w.,-])\d{1,3}(?:,\d{3})+(?![\w,-])|(?<![\w.,-])\d+(?![\w-])")
 #: What is smaller is an error's code, or counts something else: no context is as short.

@@ -4,20 +4,23 @@ Pure: it sees values and decides. Which keys, and in which order, is byok/routin
 `Cooling` is what recent answers have taught this process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from byok.catalogue import near_matches
-from byok.providers import PROVIDERS, custom, name_of
+from byok.balance import falls_back, sold
+from byok.catalogue.memory import Catalogue, Model, Offer
+from byok.catalogue.own import find_own
+from byok.catalogue.spelling import near_matches
+from byok.providers import PROVIDERS, name_of
 from byok.providers.base import Endpoint, Provider
 from byok.providers.endpoints import SERVED, TRANSLATED
 from byok.routing import Skip, Stop, best_offers, plan
 from megabrain.gateway.callers import Caller, Organization
 from megabrain.gateway.cooling import Cooling
 from megabrain.gateway.errors import Code, Problem
-from megabrain.gateway.keyholder import Keyholder, settings_page
-from megabrain.gateway.snapshot import Catalogue, Key, Model, Offer
+from megabrain.gateway.keyholder import Keyholder, keyholder, settings_page
+from megabrain.gateway.snapshot import Key
 
 #: How many models a message names.
 SOME = 5
@@ -32,8 +35,17 @@ class Candidate:
     offer: Offer
     #: The dialect spoken there, which need not be the caller's.
     endpoint: Endpoint
-    #: The model's limit of output tokens, where it is known.
+    #: The limit of output tokens there, where it is known.
     max_output: int | None = None
+    #: Whether the key is the caller's account's, and not MegaBrain's, for which its balance pays.
+    own: bool = True
+
+    @property
+    def named(self) -> str:
+        """Its key, as messages name it. Which of MegaBrain's own it was is nobody else's."""
+        if self.own:
+            return f"{self.provider.name} (key {self.key.shown})"
+        return f"MegaBrain's own {self.provider.name} key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,12 @@ class Route:
     model: Model
     stops: tuple[Stop[Key, Offer], ...]
     skipped: tuple[tuple[Key, Skip], ...]
+    own: bool = True
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether the balance may pay when all its keys have failed, or there is none."""
+        return falls_back(self)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -52,38 +70,33 @@ class Route:
                 PROVIDERS[stop.key.provider],
                 stop.offer,
                 stop.endpoint,
-                self.model.max_output,
+                stop.offer.max_output,
+                self.own,
             )
             for stop in self.stops
         )
 
 
-def find_model(catalogue: Catalogue, caller: Caller, name: str) -> Model:
+def find_model(catalogue: Catalogue, keys: Sequence[Key], caller: Caller, name: str) -> Model:
     """The model that the caller means and may use. Raises Problem."""
-    model = catalogue.find(name) or _of_custom_endpoint(name)
-    if model is None:
-        raise unknown_model(catalogue, name)
-    if caller.allowed_models is not None and model.id not in caller.allowed_models:
-        raise _not_allowed(model.id, caller.organization)
+    model = model_named(catalogue, keys, caller, name)
+    allow(model, caller)
     return model
 
 
-def _of_custom_endpoint(name: str) -> Model | None:
-    """A model that only the caller's own endpoint knows: nothing is known of it here."""
-    upstream_id = custom.upstream_model(name)
-    provider = PROVIDERS.get("custom")
-    if upstream_id is None or provider is None:
-        return None
-    offer = Offer(provider.id, upstream_id, tuple(provider.endpoints), ())
-    return Model(
-        id=f"{provider.id}/{upstream_id}",
-        name=upstream_id,
-        context=None,
-        max_output=None,
-        capabilities=(),
-        created=0,
-        offers=(offer,),
-    )
+def model_named(catalogue: Catalogue, keys: Sequence[Key], caller: Caller, name: str) -> Model:
+    """The model that the caller means: of the catalogue, or else an own entry of one of the keys,
+    which are those of the caller's account. Raises Problem."""
+    model = catalogue.find(name) or find_own(name, keys, catalogue)
+    if model is None:
+        raise unknown_model(catalogue, name, _never_asked(name, keys, caller))
+    return model
+
+
+def allow(model: Model, caller: Caller) -> None:
+    """Raises Problem if the caller may not use it."""
+    if caller.allowed_models is not None and model.id not in caller.allowed_models:
+        raise _not_allowed(model.id, caller.organization)
 
 
 def _not_allowed(model: str, organization: Organization | None) -> Problem:
@@ -99,13 +112,26 @@ def _not_allowed(model: str, organization: Organization | None) -> Problem:
     return Problem(Code.MODEL_NOT_ALLOWED, message, param="model")
 
 
-def unknown_model(catalogue: Catalogue, name: str) -> Problem:
+def _never_asked(name: str, keys: Iterable[Key], caller: Caller) -> str:
+    """Of a key that may know more models than the catalogue: that nobody knows yet which."""
+    prefix = name.strip().partition("/")[0].lower()
+    held = any(key.provider == prefix and not key.own for key in keys)
+    if not held or prefix not in PROVIDERS or not PROVIDERS[prefix].direct:
+        return ""
+    holder = keyholder(caller)
+    return (
+        f" Which other models {name_of(prefix)} has for {holder.whose} key is not known. "
+        f"{holder.advise('test the key')}"
+    )
+
+
+def unknown_model(catalogue: Catalogue, name: str, more: str = "") -> Problem:
     close = near_matches(name, catalogue.known, catalogue.direct)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     # Claude Code looks for "model:" in a message before it tells people how to choose another.
     return Problem(
         Code.MODEL_NOT_FOUND,
-        f"model: {_shortened(name)} is not in the catalogue.{hint} GET /v1/models lists all.",
+        f"model: {_shortened(name)} is not in the catalogue.{hint} GET /v1/models lists all.{more}",
         param="model",
     )
 
@@ -124,6 +150,22 @@ def route(
     return Route(model, found.stops, found.skipped)
 
 
+def balance_route(
+    model: Model,
+    catalogue: Catalogue,
+    keys: Iterable[Key],
+    endpoint: Endpoint,
+    cooling: Cooling,
+    now: datetime,
+    *,
+    with_tools: bool = False,
+) -> Route:
+    """The route of the same request over MegaBrain's own keys, for which the balance pays."""
+    offers = sold(model, catalogue, now)
+    found = plan(model.id, offers, keys, endpoint, now, knows=cooling, with_tools=with_tools)
+    return Route(model, found.stops, found.skipped, own=False)
+
+
 def usable_now(candidate: Candidate, keys: Iterable[Key]) -> Candidate | None:
     """The candidate with its key as it is by now, or None if that is gone, off or unreadable."""
     for key in keys:
@@ -132,13 +174,27 @@ def usable_now(candidate: Candidate, keys: Iterable[Key]) -> Candidate | None:
     return None
 
 
+def nobody_serves(found: Route, paid: Route, endpoint: Endpoint, holder: Keyholder) -> Problem:
+    """Why neither a key of the account can serve the request nor, `paid`, one of MegaBrain's own,
+    and what to do about it. What is wrong with these is not the caller's."""
+    if found.falls_back and reachable(found.model, endpoint):
+        for key, skip in paid.skipped:
+            if skip is Skip.UNSEALABLE:
+                return Problem(
+                    Code.UPSTREAM_UNAVAILABLE,
+                    f"MegaBrain's own {name_of(key.provider)} key could not serve this call. "
+                    "Try again in a moment.",
+                )
+    return no_candidate(found, endpoint, holder)
+
+
 def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem:
     """Why no key of the account can serve the request, and what to do about it."""
     reasons = {skip: key for key, skip in reversed(found.skipped)}
     model = found.model
     if not reachable(model, endpoint):
         served = {served for offer in model.offers for served in offer.endpoints}
-        return _elsewhere(model.id, f"{model.id} is served", served, endpoint)
+        return _elsewhere(f"{model.id} is served", served, endpoint)
     if Skip.OTHER_DIALECT in reasons:
         served = {
             served
@@ -149,7 +205,7 @@ def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem
             for served in offer.endpoints
         }
         with_keys = f"With {holder.whose} provider keys {model.id} is served"
-        return _elsewhere(model.id, with_keys, served, endpoint)
+        return _elsewhere(with_keys, served, endpoint)
     if Skip.UNSEALABLE in reasons:
         key = reasons[Skip.UNSEALABLE]
         return Problem(
@@ -166,6 +222,20 @@ def no_candidate(found: Route, endpoint: Endpoint, holder: Keyholder) -> Problem
             f"{model.id} needs a provider key, and {holder.whose} {name_of(key.provider)} key "
             f"{key.shown} is disabled. {holder.advise(f'enable it, or add a key of {names}')}",
         )
+    if Skip.NOT_LISTED in reasons:
+        key = reasons[Skip.NOT_LISTED]
+        name = name_of(key.provider)
+        others = [
+            name_of(id_) for id_, (_, spoken) in able.items() if spoken and id_ != key.provider
+        ]
+        remedy = "let the key use it there and test it again"
+        if others:
+            remedy += f", or add one of {' or '.join(others)}"
+        return Problem(
+            Code.BYOK_NO_ACCESS,
+            f"{name} does not list {model.id} for {holder.whose} key {key.shown}, so no call for "
+            f"it goes there. {holder.advise(remedy)}",
+        )
     if holder.organization is None:
         needed = f"{model.id} needs a provider key of your own."
     else:
@@ -178,13 +248,22 @@ def reachable(model: Model, endpoint: Endpoint) -> bool:
     return any(spoken for _, spoken in best_offers(model.offers, endpoint).values())
 
 
-def _elsewhere(model: str, subject: str, served: set[Endpoint], asked: Endpoint) -> Problem:
+def _elsewhere(subject: str, served: set[Endpoint], asked: Endpoint) -> Problem:
     """The model is to be had, in another dialect."""
-    message = (
-        f"{subject} at {_places(served - {Endpoint.COUNT_TOKENS})}, not at /v1/{asked}. "
-        "Send the request there, or choose another model."
+    places = _places(served - {Endpoint.COUNT_TOKENS})
+    if asked is Endpoint.FIM:
+        # It may have come as a completion with a suffix, to one of the places.
+        return Problem(
+            Code.ENDPOINT_NOT_SUPPORTED,
+            f"{subject} at {places}, where nothing is filled in before a suffix. Choose a model "
+            "that fills in, or leave the suffix out.",
+            param="suffix",
+        )
+    return Problem(
+        Code.ENDPOINT_NOT_SUPPORTED,
+        f"{subject} at {places}, not at /v1/{asked}. "
+        "Send the request there, or choose another model.",
     )
-    return Problem(Code.ENDPOINT_NOT_SUPPORTED, message)
 
 
 def _listed(ids: Iterable[str]) -> str:

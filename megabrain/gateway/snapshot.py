@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime
 from threading import Barrier
 from time import monotonic
 from typing import Any, Generic, TypeVar
@@ -22,14 +22,15 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
-from byok.catalogue import direct_entries, spellings
+from byok.catalogue.memory import Catalogue, catalogue
+from byok.catalogue.own import own_ids
 from byok.fields import Sealed
-from byok.models import CatalogModel, Offering, Price, ProviderKey
+from byok.models import ProviderKey
 from byok.providers import PROVIDERS
-from byok.providers.base import Endpoint
 from byok.vault.errors import Reason
 from megabrain.gateway.callers import UNKNOWN, Grant, depends_on, load_grant
 from orgs import changes
+from orgs.models import Account
 
 FRESH_SECONDS = 5.0
 #: An entry in use is loaded again before it expires, so that no request has to wait for it.
@@ -66,49 +67,23 @@ class Key:
     health_code: str
     health_at: datetime | None
     trouble: Reason | None
+    #: What its owner wants when it fails.
+    on_failure: str = ProviderKey.OnFailure.ERROR
+    #: Upstream ids that its provider does not list for it, although it lists them.
+    lacking: frozenset[str] = frozenset()
+    #: Upstream ids that are listed for it, if it may know models of its own
+    #: (byok/catalogue/own.py).
+    own: tuple[str, ...] = ()
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether MegaBrain's own keys may take over from it, and the balance pay."""
+        return self.on_failure == ProviderKey.OnFailure.BALANCE
 
     @property
     def shown(self) -> str:
         """The beginning of its id, as the key's page and the receipts show it."""
         return str(self.id)[:8]
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A provider serves a model under this id, at these endpoints and prices.
-
-    The endpoints are in the order in which the provider would rather be spoken to.
-    """
-
-    provider: str
-    upstream_id: str
-    endpoints: tuple[Endpoint, ...]
-    prices: tuple[Price, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    id: str
-    name: str
-    context: int | None
-    max_output: int | None
-    capabilities: tuple[str, ...]
-    created: int
-    offers: tuple[Offer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """All models, by id, and every spelling by which one is asked for."""
-
-    models: dict[str, Model]
-    known: dict[str, str]
-    #: Those that are known by their id alone, since a key of their own pays for them.
-    direct: frozenset[str]
-
-    def find(self, name: str) -> Model | None:
-        found = self.known.get(name) or self.known.get(name.strip().lower())
-        return self.models.get(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +205,17 @@ class Snapshot:
             load_grant, self._pool, MAX_TOKENS, depends_on
         )
         self.keys: Cache[UUID, tuple[Key, ...]] = Cache(load_keys, self._pool, MAX_ACCOUNTS)
-        self.catalogue: Cache[None, Catalogue] = Cache(load_catalogue, self._pool, 1)
+        self.catalogue: Cache[None, Catalogue] = Cache(lambda _: catalogue(), self._pool, 1)
+        #: The id of the account that holds MegaBrain's own keys; None before it has any.
+        self.platform: Cache[None, UUID | None] = Cache(
+            lambda _: load_platform(), self._pool, 1, lambda id_: (UNKNOWN,) if id_ is None else ()
+        )
         self._unsubscribe = changes.subscribe(self._changed)
+
+    async def platform_keys(self) -> tuple[Key, ...]:
+        """MegaBrain's own provider keys. Raises SnapshotUnavailable."""
+        platform = await self.platform.get(None)
+        return () if platform is None else await self.keys.get(platform)
 
     async def run(self, work: Callable[..., V], *arguments: Any) -> V:  # Any: the work's own.
         """Run `work`, which may use the database, in a thread. Raises SnapshotUnavailable."""
@@ -264,12 +248,15 @@ class Snapshot:
             # Also said when word may have been missed, so that nothing is certain any more.
             self.catalogue.clear()
             self.keys.clear()
+            self.platform.clear()
             self.grants.clear()
             return
         with suppress(ValueError):  # Whatever it names, it is no token or account.
             id_ = UUID(changed)
             if kind in {"account", "keys"}:
                 self.keys.forget(id_)
+                # It may be the first that is heard of MegaBrain's own.
+                self.platform.forget(UNKNOWN)
             if kind in {"account", "token"}:
                 self.grants.forget(id_)
                 # An unknown token may have been tried before it was announced here.
@@ -294,10 +281,16 @@ def _with_database(work: Callable[..., V], *arguments: Any) -> V:  # Any: the wo
 # Loading, in threads ---------------------------------------------------------------------------
 
 
+def load_platform() -> UUID | None:
+    """The id of the platform account, which is made when first asked for by name."""
+    platform = Account.objects.filter(kind=Account.Kind.PLATFORM)
+    return platform.values_list("pk", flat=True).first()
+
+
 def load_keys(account_id: UUID) -> tuple[Key, ...]:
     """All keys of the account, in the order they were added."""
-    rows = ProviderKey.objects.filter(account_id=account_id).order_by("created_at", "id")
-    return tuple(_key(row) for row in rows)
+    keys = ProviderKey.objects.filter(account_id=account_id).order_by("created_at", "id")
+    return tuple(_key(row) for row in keys.with_coverage())
 
 
 def _key(row: ProviderKey) -> Key:
@@ -315,43 +308,12 @@ def _key(row: ProviderKey) -> Key:
         health_code=row.health_code,
         health_at=row.health_at,
         trouble=row.secret.trouble() if row.enabled else None,
+        on_failure=row.on_failure,
+        lacking=row.lacking,
+        own=own_ids(row),
     )
 
 
 def _has_host(row: ProviderKey) -> bool:
     provider = PROVIDERS.get(row.provider)
     return provider is not None and row.host in provider.hosts
-
-
-def load_catalogue(_: None) -> Catalogue:
-    prices: dict[int, list[Price]] = {}
-    for price in Price.objects.all():
-        prices.setdefault(price.offering_id, []).append(price)
-    direct = direct_entries()
-    offers: dict[str, list[Offer]] = {}
-    for row in Offering.objects.routable().order_by("provider", "pk"):
-        provider = PROVIDERS.get(row.provider)
-        if provider is None or row.direct != (row.model_id in direct):
-            continue
-        offer = Offer(row.provider, row.upstream_id, row.served_at, tuple(prices.get(row.pk, ())))
-        offers.setdefault(row.model_id, []).append(offer)
-    rows = [row for row in CatalogModel.objects.all() if row.pk in offers]
-    return Catalogue(
-        models={row.pk: _model(row, tuple(offers[row.pk])) for row in rows},
-        known=spellings(((row.pk, row.aliases) for row in rows), direct),
-        direct=frozenset(direct),
-    )
-
-
-def _model(row: CatalogModel, offers: tuple[Offer, ...]) -> Model:
-    released = row.released_on
-    created = datetime.combine(released, time(), UTC) if released else None
-    return Model(
-        id=row.pk,
-        name=row.name,
-        context=row.context,
-        max_output=row.max_output,
-        capabilities=tuple(row.capabilities),
-        created=int(created.timestamp()) if created else 0,
-        offers=offers,
-    )

@@ -13,8 +13,8 @@ import structlog
 from billing.models import UsageRecord
 from byok.providers.base import Endpoint
 from byok.providers.endpoints import SERVED
-from megabrain.gateway import model_list
 from megabrain.gateway.auth import authenticate
+from megabrain.gateway.balance import Balance
 from megabrain.gateway.call import CLIENT_CLOSED, CLIENT_CLOSED_STATUS, Call
 from megabrain.gateway.callers import Caller
 from megabrain.gateway.dialects import DIALECTS, Dialect, parsed
@@ -25,17 +25,20 @@ from megabrain.gateway.errors import Code, Problem, internal_error
 from megabrain.gateway.explain import explained
 from megabrain.gateway.keyholder import keyholder
 from megabrain.gateway.relay import Relay
-from megabrain.gateway.reply import ASKED_AGAIN, Reply
+from megabrain.gateway.reply import Reply
 from megabrain.gateway.request import ClientGone, Request
 from megabrain.gateway.routing import (
     Candidate,
+    allow,
+    balance_route,
     find_model,
-    no_candidate,
+    model_named,
+    nobody_serves,
     route,
-    unknown_model,
     usable_now,
 )
 from megabrain.gateway.snapshot import FRESH_SECONDS, SnapshotUnavailable
+from megabrain.gateway.telling import Telling
 from megabrain.gateway.turns import in_turns
 from megabrain.gateway.watch import Watch
 from orgs.permissions import Permission
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+BYOK = UsageRecord.Payer.BYOK
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -52,12 +56,13 @@ _ENCODER = msgspec.json.Encoder()
 
 
 async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> None:
-    """Serve one call with the caller's own provider keys, and settle it whatever happens."""
+    """Serve one call with the account's own provider keys, or else with MegaBrain's, and settle it
+    whatever happens."""
     call = Call(endpoint, request.headers)
     dialect = DIALECTS[endpoint]
     reply = Reply(request.send, call)
     try:
-        caller = await _caller(gateway, request, call)
+        caller = await known_caller(gateway, request, call)
         # Before the body is read, so that a flood is refused at the price of its headers.
         await gateway.limits.enter(caller)
         call.caller = caller
@@ -71,13 +76,13 @@ async def generate(gateway: "Gateway", request: Request, endpoint: Endpoint) -> 
     except ClientGone:
         call.outcome = CLIENT_CLOSED
     except Exception as error:  # noqa: BLE001 -- whatever it is, the caller gets an answer in its dialect.
-        await _answer_error(error, reply, dialect, call)
+        await answer_error(error, reply, dialect, call)
     finally:
         call.status = call.status or CLIENT_CLOSED_STATUS
         gateway.settlement.record(call)
 
 
-async def _caller(gateway: "Gateway", request: Request, call: Call) -> Caller:
+async def known_caller(gateway: "Gateway", request: Request, call: Call) -> Caller:
     """Who calls; every reply from here on says for which organization, if for any."""
     caller = await authenticate(request.headers, gateway.snapshot)
     call.organization = caller.organization
@@ -90,7 +95,7 @@ async def _read_body(gateway: "Gateway", request: Request, call: Call, watch: Wa
     call.reading = perf_counter() - before
     if call.reading >= FRESH_SECONDS:
         # The token may have been revoked while its request trickled in.
-        call.caller = await _caller(gateway, request, call)
+        call.caller = await known_caller(gateway, request, call)
     return body
 
 
@@ -102,17 +107,24 @@ async def _relay(
     call.asked, call.streamed = ask.model, ask.stream
     catalogue = await gateway.snapshot.catalogue.get(None)
     keys = await gateway.snapshot.keys.get(call.caller.account_id)
-    call.model = find_model(catalogue, call.caller, ask.model)
+    # Known before it is refused: the record names the model, and not what was sent for it.
+    call.model = model_named(catalogue, keys, call.caller, ask.model)
+    allow(call.model, call.caller)
     endpoint, now = dialect.asked_at(ask), datetime.now(UTC)
     found = route(call.model, keys, endpoint, gateway.cooling, now, with_tools=ask.with_tools)
-    if not found.stops and endpoint is Endpoint.COUNT_TOKENS:
+    counted_here = not found.stops and endpoint is Endpoint.COUNT_TOKENS
+    if counted_here:
         endpoint = Endpoint.MESSAGES
         found = route(call.model, keys, endpoint, gateway.cooling, now)
-        if found.stops:
-            await _count(call, ask, reply)
-            return
+    balance = Balance(gateway, call, ask, endpoint, watch)
     if not found.stops:
-        raise no_candidate(found, endpoint, keyholder(call.caller))
+        paid = await balance.route()
+        if not (found.falls_back and paid.stops):
+            raise nobody_serves(found, paid, endpoint, keyholder(call.caller))
+        found = paid
+    if counted_here:
+        await _count(call, ask, reply)
+        return
     account_id = call.caller.account_id
 
     async def still(candidate: Candidate) -> Candidate | None:
@@ -120,21 +132,25 @@ async def _relay(
             # Nor does whoever has left the account meanwhile call with its keys again.
             caller = await authenticate(call.headers, gateway.snapshot)
             if caller.account_id == account_id:
-                return usable_now(candidate, await gateway.snapshot.keys.get(account_id))
+                holder = candidate.key.account_id
+                return usable_now(candidate, await gateway.snapshot.keys.get(holder))
         return None
 
+    telling = Telling(call, ask, dialect, reply, watch)
+    watch.attend(telling.silence)
     relay = Relay(
         call,
         ask,
         dialect,
-        reply,
+        telling,
+        watch,
         gateway.upstream,
         gateway.health,
+        balance,
         still=still,
         settle=gateway.settlement.record,
     )
-    watch.attend(relay.silence)
-    await relay.run(found, watch)
+    await relay.run(found)
 
 
 async def _count(call: Call, ask: Ask, reply: Reply) -> None:
@@ -147,8 +163,10 @@ async def _count(call: Call, ask: Ask, reply: Reply) -> None:
 
     try:
         counted = await in_turns(count, len(ask.body))
-    except (Unreadable, Inexpressible) as error:
+    except Unreadable as error:
         raise Problem(Code.INVALID_REQUEST, str(error), param=error.field) from None
+    except Inexpressible as error:
+        raise Problem(Code.UNSUPPORTED_PARAMETER, str(error), param=error.field) from None
     call.status, call.outcome = 200, "ok"
     await reply.whole(200, _ENCODER.encode({"input_tokens": counted}))
 
@@ -163,60 +181,15 @@ def _read(dialect: Dialect, body: bytes) -> Ask:
 # Looking things up ------------------------------------------------------------------------------
 
 
-async def models(gateway: "Gateway", request: Request) -> None:
-    """GET /v1/models: OpenAI's list, or Anthropic's for whoever says which version of it."""
-    call, reply, dialect = _look_up(request)
-    try:
-        caller = await _caller(gateway, request, call)
-        async with gateway.limits.within(caller):
-            listing = await _listing(gateway, caller)
-        if "anthropic-version" in request.headers:
-            page = model_list.anthropic_page(listing, request.query)
-            if page is None:
-                raise Problem(
-                    Code.INVALID_REQUEST,
-                    "limit must be 1 to 1000, and after_id and before_id ids of the list.",
-                )
-            call.status = 200
-            await reply.whole(200, page)
-            return
-        headers = [
-            (b"etag", listing.etag.encode()),
-            (b"vary", b"anthropic-version, x-megabrain-organization"),
-        ]
-        if listing.etag in request.headers.get("if-none-match", ""):
-            await reply.whole(304, b"", headers, kept=ASKED_AGAIN)
-        else:
-            await reply.whole(200, listing.openai, headers, kept=ASKED_AGAIN)
-    except Exception as error:  # noqa: BLE001 -- as above.
-        await _answer_error(error, reply, dialect, call)
-
-
-async def model(gateway: "Gateway", request: Request, name: str) -> None:
-    """GET /v1/models/{id}, under any spelling that a call would accept."""
-    call, reply, dialect = _look_up(request)
-    try:
-        caller = await _caller(gateway, request, call)
-        async with gateway.limits.within(caller):
-            catalogue = await gateway.snapshot.catalogue.get(None)
-            found = find_model(catalogue, caller, name)
-            entry = model_list.one(await _listing(gateway, caller), found.id)
-        if entry is None:  # It has left the catalogue in between.
-            raise unknown_model(catalogue, name)
-        await reply.whole(200, entry)
-    except Exception as error:  # noqa: BLE001 -- as above.
-        await _answer_error(error, reply, dialect, call)
-
-
 async def explain(gateway: "Gateway", request: Request) -> None:
     """GET /v1/route?model=…: the route of such a call, without calling.
 
     `endpoint` says at which endpoint, Chat Completions unless told otherwise; `tools=true` that the
     call would have tools.
     """
-    call, reply, dialect = _look_up(request)
+    call, reply, dialect = look_up(request)
     try:
-        caller = await _caller(gateway, request, call)
+        caller = await known_caller(gateway, request, call)
         async with gateway.limits.within(caller):
             asked = request.query
             endpoint = _endpoint(asked.get("endpoint", Endpoint.CHAT))
@@ -226,19 +199,30 @@ async def explain(gateway: "Gateway", request: Request) -> None:
                     Code.INVALID_REQUEST, "Say which model: /v1/route?model=…", param="model"
                 )
             catalogue = await gateway.snapshot.catalogue.get(None)
-            model = find_model(catalogue, caller, name)
-            found = route(
+            keys, now = await gateway.snapshot.keys.get(caller.account_id), datetime.now(UTC)
+            model = find_model(catalogue, keys, caller, name)
+            tools = asked.get("tools") in {"true", "1"}
+            found = route(model, keys, endpoint, gateway.cooling, now, with_tools=tools)
+            served, called = found, endpoint
+            if not found.stops and endpoint is Endpoint.COUNT_TOKENS:
+                # Then tokens are counted here, for whoever can also call the model.
+                called = Endpoint.MESSAGES
+                served = route(model, keys, called, gateway.cooling, now)
+            paid = balance_route(
                 model,
-                await gateway.snapshot.keys.get(caller.account_id),
-                endpoint,
+                catalogue,
+                await gateway.snapshot.platform_keys(),
+                called,
                 gateway.cooling,
-                datetime.now(UTC),
-                with_tools=asked.get("tools") in {"true", "1"},
+                now,
+                with_tools=tools,
             )
-        problem = None if found.stops else no_candidate(found, endpoint, keyholder(caller))
-        await reply.whole(200, _ENCODER.encode(explained(found, endpoint, problem)))
+        callable_ = served.stops or (served.falls_back and paid.stops)
+        holder = keyholder(caller)
+        problem = None if callable_ else nobody_serves(served, paid, endpoint, holder)
+        await reply.whole(200, _ENCODER.encode(explained(found, paid, endpoint, problem)))
     except Exception as error:  # noqa: BLE001 -- as above.
-        await _answer_error(error, reply, dialect, call)
+        await answer_error(error, reply, dialect, call)
 
 
 def _endpoint(name: str) -> Endpoint:
@@ -255,16 +239,16 @@ async def record(gateway: "Gateway", request: Request, request_id: str) -> None:
 
     Members of an organization find their own calls, those who see all its usage everybody's.
     """
-    call, reply, dialect = _look_up(request)
+    call, reply, dialect = look_up(request)
     try:
-        caller = await _caller(gateway, request, call)
+        caller = await known_caller(gateway, request, call)
         async with gateway.limits.within(caller):
             found = await _find_record(gateway, caller, request_id)
         if found is None:
             raise Problem(Code.NOT_FOUND, _no_record(caller))
         await reply.whole(200, _ENCODER.encode(found))
     except Exception as error:  # noqa: BLE001 -- as above.
-        await _answer_error(error, reply, dialect, call)
+        await answer_error(error, reply, dialect, call)
 
 
 async def _find_record(
@@ -298,15 +282,17 @@ def _load_record(caller: Caller, request_id: UUID) -> dict[str, object] | None:
         "model": row.model,
         "upstream_model": row.upstream_model,
         "provider": row.provider,
-        "key": str(row.provider_key_id) if row.provider_key_id else None,
+        # MegaBrain's own keys are no affair of the account's.
+        "key": str(row.provider_key_id) if row.provider_key_id and row.payer == BYOK else None,
         "payer": row.payer,
         "status": row.status,
         "outcome": row.outcome,
-        "attempts": row.attempts,
+        "attempts": row.told_attempts,
         "usage": {
             "input_tokens": row.input_tokens,
             "cache_read_tokens": row.cache_read_tokens,
             "cache_write_tokens": row.cache_write_tokens,
+            "cache_write_long_tokens": row.cache_write_long_tokens,
             "output_tokens": row.output_tokens,
             "reasoning_tokens": row.reasoning_tokens,
             "source": row.usage_source,
@@ -323,12 +309,6 @@ def _no_record(caller: Caller) -> str:
     if caller.organization is None:
         return "Your account has no request with this id."
     return f"{caller.organization.name} has no request with this id that you may see."
-
-
-async def _listing(gateway: "Gateway", caller: Caller) -> model_list.Listing:
-    catalogue = await gateway.snapshot.catalogue.get(None)
-    keys = await gateway.snapshot.keys.get(caller.account_id)
-    return gateway.model_lists.listing(catalogue, keys, caller)
 
 
 # Everything else --------------------------------------------------------------------------------
@@ -352,13 +332,13 @@ def spoken_at(path: str, headers: Mapping[str, str]) -> Endpoint:
     return Endpoint.RESPONSES if "/responses" in path else Endpoint.CHAT
 
 
-def _look_up(request: Request) -> tuple[Call, Reply, Dialect]:
+def look_up(request: Request) -> tuple[Call, Reply, Dialect]:
     endpoint = spoken_at(request.path, request.headers)
     call = Call(endpoint, request.headers)
     return call, Reply(request.send, call), DIALECTS[endpoint]
 
 
-async def _answer_error(error: Exception, reply: Reply, dialect: Dialect, call: Call) -> None:
+async def answer_error(error: Exception, reply: Reply, dialect: Dialect, call: Call) -> None:
     """Tell the caller, if there is still a way to."""
     if isinstance(error, Problem):
         problem = error

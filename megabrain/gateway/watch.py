@@ -13,8 +13,6 @@ from django.conf import settings
 
 from megabrain.gateway.reply import Receive, Reply
 
-#: After this the upstream of a caller who has hung up is given up; so long its usage is awaited.
-HANG_UP_SECONDS = 30.0
 #: A call that is over by then needs nobody to look whether its caller is still there.
 FIRST_LOOK = 0.5
 LONGEST_NAP = 3600.0
@@ -46,6 +44,7 @@ class Watch:
         "_last_moment",
         "_listener",
         "_loop",
+        "_reads_on",
         "_receive",
         "_reply",
         "_silence",
@@ -68,7 +67,7 @@ class Watch:
         self._last_moment: float = monotonic() + settings.MEGABRAIN_TOTAL_SECONDS
         self._gone_at: float | None = None
         self._silent_since = 0.0
-        self._waiting = self._fired = self._stopping = False
+        self._waiting = self._fired = self._stopping = self._reads_on = False
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -118,6 +117,13 @@ class Watch:
         finally:
             self._waiting = False
 
+    def read_on(self) -> None:
+        """From now on nothing is given up because its caller has hung up.
+
+        Otherwise the upstream is, after MEGABRAIN_HANG_UP_SECONDS, in which its usage is awaited.
+        """
+        self._reads_on = True
+
     def stop(self) -> None:
         """End what the call waits for now, or next: the process has no more time for it."""
         self._stopping = True
@@ -134,7 +140,9 @@ class Watch:
         return monotonic() >= min(self._last_moment, self._given_up_at())
 
     def _given_up_at(self) -> float:
-        return float("inf") if self._gone_at is None else self._gone_at + HANG_UP_SECONDS
+        if self._gone_at is None or self._reads_on:
+            return float("inf")
+        return self._gone_at + float(settings.MEGABRAIN_HANG_UP_SECONDS)
 
     def _arm(self, moment: float) -> None:
         if self._timer is not None:

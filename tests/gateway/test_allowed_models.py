@@ -2,6 +2,7 @@
 
 import pytest
 
+from billing.models import UsageDay
 from orgs.actions import change_limits
 from orgs.models import ApiToken
 from orgs.origin import Origin
@@ -64,6 +65,23 @@ def test_what_the_organization_does_not_allow_is_refused_everywhere(
     assert listed(agent) == {LUNA}
     assert agent.get(f"models/{LUNA}").status_code == 200
     assert agent.post(CHAT.path, CHAT.body(model="gpt-6-luna")).status_code == 200
+
+
+def test_the_record_names_the_model_and_not_what_was_sent_for_it(
+    make_agent, allow, keys, organization, owner, member, usage_row
+):
+    allow(LUNA)
+    agent = make_agent(member, account=organization)
+    rows = []
+    for model in ("gpt-oss-120b", "made/up"):
+        answer = agent.post(CHAT.path, CHAT.body(model=model))
+        rows.append(usage_row(answer.headers["x-request-id"]))
+    assert [(row.model, row.outcome) for row in rows] == [
+        (OSS, "model_not_allowed"),
+        ("made/up", "model_not_found"),
+    ]
+    # What no model is called is nothing to choose from.
+    assert set(UsageDay.objects.values_list("model", flat=True)) == {OSS, ""}
 
 
 def test_a_direct_entry_is_refused_like_any_other(

@@ -198,8 +198,8 @@ def test_a_bedrock_api_key_is_sent_as_a_bearer_token(agent, simulator, bedrock, 
 # InvokeModel: what Bedrock's schema refuses -----------------------------------------------------
 
 
-def test_fields_and_betas_that_bedrock_refuses_stay_behind(agent, simulator):
-    """Pitfall 10: each of these alone is a 400 there."""
+def test_pitfall_10_fields_and_betas_that_bedrock_refuses_stay_behind(agent, simulator):
+    """Each of these alone is a 400 there."""
     tool = {"name": "get_weather", "input_schema": WEATHER, "strict": True, "defer_loading": True}
     tool |= {
         "eager_input_streaming": True,
@@ -253,20 +253,34 @@ def test_fields_and_betas_that_bedrock_refuses_stay_behind(agent, simulator):
     assert "anthropic-beta" not in simulator.calls[-1].headers
 
 
-def test_a_schema_is_demanded_by_a_tool_that_the_caller_never_sees(agent, simulator):
-    wanted = {"type": "json_schema", "schema": WEATHER}
-    body = {"model": CLAUDE, "max_tokens": 99, "output_config": {"format": wanted}}
+WANTED = {"type": "json_schema", "schema": WEATHER}
+
+
+@pytest.mark.parametrize(
+    "asked", [{"output_config": {"format": WANTED}}, {"output_format": WANTED}]
+)
+def test_a_schema_is_demanded_by_a_tool_that_the_caller_never_sees(agent, simulator, asked):
+    body = {"model": CLAUDE, "max_tokens": 99, **asked}
     turns = [{"role": "user", "content": "Weather in Paris?"}]
     answer = agent.post("messages", {**body, "messages": turns})
     assert answer.status_code == 200, answer.text
     went = sent(simulator)
-    assert "output_config" not in went
+    assert not {"output_config", "output_format"} & went.keys()
     assert went["tools"][0]["input_schema"]["properties"] == WEATHER["properties"]
     assert went["tool_choice"] == {"type": "tool", "name": went["tools"][0]["name"]}
     (block,) = answer.json()["content"]
     assert block["type"] == "text"
     assert set(json.loads(block["text"])) == {"city"}
     assert answer.json()["stop_reason"] == "end_turn"
+
+
+def test_sampling_that_the_model_refuses_is_left_out_and_named(agent, simulator):
+    turns = [{"role": "user", "content": "say: pong"}]
+    body = {"model": CLAUDE, "messages": turns, "temperature": 0, "top_p": 0.5}
+    answer = agent.post("chat/completions", body)
+    assert answer.status_code == 200, answer.text
+    assert not {"temperature", "top_p"} & sent(simulator).keys()
+    assert answer.headers["x-megabrain-dropped"] == "temperature, top_p"
 
 
 def test_a_limit_beyond_the_models_is_lowered(agent, simulator):
@@ -287,8 +301,8 @@ def test_what_carries_meaning_is_refused_in_bedrocks_own_words(agent):
 # Converse: what it is strict about ----------------------------------------------------------------
 
 
-def test_tools_are_declared_again_where_the_conversation_has_called_some(agent, simulator):
-    """Pitfall 19: the caller offers none any more."""
+def test_pitfall_19_tools_that_the_conversation_has_called_are_declared_again(agent, simulator):
+    """The caller offers none any more."""
     call: dict[str, Any] = {"id": "call_1", "type": "function"}
     call["function"] = {"name": "get_weather", "arguments": '{"city":"Paris"}'}
     history = [
@@ -330,6 +344,19 @@ def test_pictures_and_files_go_along_as_bytes(agent, simulator):
     assert two["document"]["name"] == "a b 2"
 
 
+def test_source_code_and_empty_files_go_along_as_text(agent, simulator):
+    code = base64.b64encode(b"print()\n").decode()
+    file = {"filename": "a.py", "file_data": f"data:text/x-python;base64,{code}"}
+    chat(agent, NOVA, [{"type": "file", "file": file}, {"type": "text", "text": "say: pong"}])
+    document = sent(simulator)["messages"][0]["content"][0]["document"]
+    assert document == {"format": "txt", "name": "a", "source": {"bytes": code}}
+
+    empty = {"type": "text", "media_type": "text/plain", "data": ""}
+    messages(agent, NOVA, [{"type": "document", "source": empty}])
+    document = sent(simulator)["messages"][0]["content"][0]["document"]
+    assert base64.b64decode(document["source"]["bytes"]) == b"(empty)"
+
+
 @pytest.mark.parametrize(
     ("part", "says"),
     [
@@ -353,6 +380,28 @@ def test_what_would_have_to_be_fetched_is_refused_with_a_way_out(agent, simulato
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
     assert not simulator.calls
+
+
+ELSEWHERE = [
+    {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}},
+    {"type": "document", "source": {"type": "url", "url": "https://x.example/a.pdf"}},
+    {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+]
+
+
+@pytest.mark.parametrize("part", ELSEWHERE)
+def test_claude_is_not_asked_to_fetch_anything_here(agent, key, simulator, part):
+    turns = [{"role": "user", "content": [part, {"type": "text", "text": "say: pong"}]}]
+    body = {"model": CLAUDE, "max_tokens": 99, "messages": turns}
+    answer = agent.post("messages", body)
+    assert answer.status_code == 400
+    assert "as base64 data" in answer.json()["error"]["message"]
+    assert not simulator.calls
+
+    # Anthropic does.
+    key("anthropic")
+    agent.post("messages", body)
+    assert [call.provider for call in simulator.calls] == ["anthropic"]
 
 
 def test_parameters_that_a_family_refuses_stay_behind(agent, simulator):
@@ -396,14 +445,16 @@ def test_an_answer_is_held_to_its_schema(agent, simulator):
 def test_cache_marks_become_cache_points(agent, simulator, usage_row):
     mark = {"cache_control": {"type": "ephemeral"}}
     system = [{"type": "text", "text": "Be brief. " * 600, **mark}]
-    for _ in range(2):
-        answer = messages(agent, NOVA, "say: pong", system=system)
+    answer = messages(agent, NOVA, "say: pong", system=system)
+    written = answer.usage.cache_creation_input_tokens
+    assert answer.usage.cache_creation.ephemeral_5m_input_tokens == written > 1000
+    answer = messages(agent, NOVA, "say: pong", system=system)
     assert sent(simulator)["system"] == [
         {"text": "Be brief. " * 600},
         {"cachePoint": {"type": "default"}},
     ]
     assert answer.usage.cache_read_input_tokens > 1000
-    assert usage_row().cache_read_tokens == answer.usage.cache_read_input_tokens
+    assert usage_row(calls=2).cache_read_tokens == answer.usage.cache_read_input_tokens
 
     messages(agent, OSS, "say: pong", system=system)
     assert sent(simulator)["system"] == [{"text": "Be brief. " * 600}]

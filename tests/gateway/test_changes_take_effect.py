@@ -7,7 +7,8 @@ import openai
 import pytest
 from django.utils import timezone
 
-from byok.actions import delete_key, set_enabled, update_key
+from byok.actions import delete_key, set_enabled, set_offering_retired, update_key
+from byok.catalogue import version
 from byok.models import CatalogModel, Offering, ProviderKey
 from byok.vault import Secret
 from megabrain.gateway.snapshot import FRESH_SECONDS
@@ -15,6 +16,7 @@ from orgs.actions import revoke_token
 from orgs.changes import announce
 from orgs.models import ApiToken
 from orgs.origin import Origin
+from tests.gateway.dialect import DIALECTS
 from tests.gateway.test_without_a_database import unreadable
 
 LUNA: Any = {"model": "openai/gpt-6-luna", "messages": [{"role": "user", "content": "say: pong"}]}
@@ -125,7 +127,7 @@ def test_an_offering_that_staff_switch_off_is_not_used_again(agent, key, simulat
     warm_up(agent, key("openai"))
     simulator.clear()
     Offering.objects.filter(model="openai/gpt-6-luna").update(enabled=False)
-    announce("catalogue")
+    version.changed()
     with pytest.raises(openai.NotFoundError) as gone:
         agent.openai.chat.completions.create(**LUNA)
     assert gone.value.code == "model_not_found"
@@ -138,9 +140,21 @@ def test_a_model_that_staff_add_can_be_called(agent, key):
     Offering.objects.create(
         model_id="openai/gpt-4.1-nano", provider="openai", upstream_id="gpt-4.1-nano"
     )
-    announce("catalogue")
+    version.changed()
     answer = agent.openai.chat.completions.create(**{**LUNA, "model": "gpt-4.1-nano"})
     assert answer.model == "gpt-4.1-nano"
+
+
+def test_a_model_that_staff_bring_back_can_be_called(agent, key, staff, simulator):
+    key("perplexity")
+    row = Offering.objects.get(provider="perplexity", upstream_id="sonar-pro")
+    set_offering_retired(actor=staff, offering=row, retired=False, origin=Origin())
+    for dialect in DIALECTS:
+        body = dialect.body(model="sonar-pro")
+        assert dialect.text(agent.post(dialect.path, body).json()) == "pong"
+        stream = agent.post(dialect.path, {**body, "stream": True})
+        assert dialect.stream(stream.content).text == "pong"
+    assert {call.path for call in simulator.calls} == {"/perplexity/chat/completions"}
 
 
 def test_changes_of_which_no_word_comes_count_within_the_fresh_seconds(

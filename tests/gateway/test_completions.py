@@ -89,6 +89,8 @@ def test_a_completion_without_a_suffix_is_served_by_any_model(agent, key, provid
         ("completions", {"prompt": "a", "n": 2}, "n"),
         ("completions", {"prompt": "a", "echo": True}, "echo"),
         ("completions", {}, "prompt"),
+        ("fim/completions", {"prompt": "a", "n": 2}, "n"),
+        ("fim/completions", {"prompt": "a", "suffix": "b", "best_of": 2}, "best_of"),
     ],
 )
 def test_what_cannot_be_completed_is_refused_with_the_name_of_the_field(
@@ -104,9 +106,30 @@ def test_what_cannot_be_completed_is_refused_with_the_name_of_the_field(
 
 def test_a_suffix_needs_a_model_that_fills_in(agent, key, simulator):
     key("anthropic")
-    answer = agent.post("completions", {"model": "anthropic/claude-haiku-5.5", **PROMPT})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "endpoint_not_supported"
+    for path in ("completions", "fim/completions"):
+        answer = agent.post(path, {"model": "anthropic/claude-haiku-5.5", **PROMPT})
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == ("endpoint_not_supported", "suffix")
+        assert "leave the suffix out" in error["message"]
+    assert simulator.calls == []
+
+
+@pytest.mark.parametrize(("provider", "model"), FILLS_IN)
+def test_a_list_of_one_prompt_is_filled_in_like_the_prompt(agent, key, provider, model):
+    """LangChain sends nothing but lists."""
+    key(provider)
+    completion = agent.openai.completions.create(
+        model=model, prompt=[PROMPT["prompt"]], suffix="\n", max_tokens=64
+    )
+    assert completion.choices[0].text == "pong"
+
+
+def test_of_several_prompts_none_is_filled_in(agent, key, simulator):
+    key("inception")
+    body = {"model": "inception/mercury-edit-2", "prompt": ["a", "b"], "suffix": "c"}
+    answer = agent.post("completions", body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
     assert simulator.calls == []
 
 

@@ -1,9 +1,11 @@
 """Converse as its reader and writer know it: what HTTP to the simulator alone does not show."""
 
 import json
+from typing import Any
 
 import pytest
 
+from byok.catalogue import version
 from byok.models import Offering
 from megabrain.gateway import sse
 from megabrain.gateway.dialects.converse.answers import ConverseReader, read_answer
@@ -24,13 +26,13 @@ from megabrain.gateway.dialects.neutral import (
     ToolCall,
 )
 from megabrain.gateway.metering import Usage
-from orgs.changes import announce
 
 CLAUDE = "anthropic/claude-sonnet-4.6"
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-USAGE = {"inputTokens": 8, "outputTokens": 5, "totalTokens": 21}
-USAGE |= {"cacheReadInputTokens": 6, "cacheWriteInputTokens": 2}
-USED = Usage(8, 6, 2, 5)
+USAGE: dict[str, Any] = {"inputTokens": 8, "outputTokens": 5, "totalTokens": 21}
+USAGE |= {"cacheReadInputTokens": 6, "cacheWriteInputTokens": 3}
+USAGE["cacheDetails"] = [{"ttl": "5m", "inputTokens": 1}, {"ttl": "1h", "inputTokens": 2}]
+USED = Usage(8, 6, 3, 5, cache_write_long_tokens=2)
 
 
 def read(*told: tuple[str, object]) -> list[Event]:
@@ -144,8 +146,6 @@ FINISHES = [
     ("max_tokens", Finish.LENGTH),
     ("guardrail_intervened", Finish.FILTERED),
     ("content_filtered", Finish.FILTERED),
-    ("malformed_model_output", Finish.BROKEN),
-    ("malformed_tool_use", Finish.BROKEN),
     ("model_context_window_exceeded", Finish.CONTEXT_FULL),
     ("something_new", Finish.END),
 ]
@@ -158,6 +158,16 @@ def test_reasons_to_stop_are_the_same_whole_and_streamed(reason, finish):
     assert answer is not None
     assert answer.finish is finish
     assert read(delta(0, text="a"), stopped(reason))[-1] == Ended(finish)
+
+
+@pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
+def test_what_the_model_broke_off_is_no_answer_and_keeps_its_usage(reason):
+    tool = {"toolUse": {"toolUseId": "t1", "name": "get_weather", "input": {}}}
+    whole = {"output": {"message": {"content": [tool]}}, "stopReason": reason}
+    assert read_answer(json.dumps(whole).encode()) is None
+    *_, last = read(START, delta(0, text="a"), stopped(reason), METADATA)
+    assert isinstance(last, Failed)
+    assert (last.usage, last.usage_is_final) == (USED, True)
 
 
 def test_a_whole_answer():
@@ -194,7 +204,7 @@ def test_anything_else_is_no_answer(body):
 def claude(gateway, key):
     offers = Offering.objects.filter(provider="bedrock", model_id=CLAUDE)
     assert offers.update(endpoints=["converse"]) == 1
-    announce("catalogue")
+    version.changed()
     return key("bedrock")
 
 

@@ -66,12 +66,21 @@ def test_without_a_key_nothing_is_counted(agent, key):
     assert answer.json()["error"]["details"]["error_code"] == "byok_key_required"
 
 
-def test_what_cannot_be_read_is_refused_with_the_name_of_the_field(agent, key):
-    key("openai")
-    body = {"model": "openai/gpt-6-luna", "messages": "hello"}
-    answer = agent.post("messages/count_tokens", body)
+@pytest.mark.parametrize(
+    ("change", "code", "named"),
+    [
+        ({"messages": "hello"}, "invalid_request", "messages"),
+        ({"tools": [{"type": "web_search_20250305"}]}, "unsupported_parameter", "web_search"),
+    ],
+)
+@pytest.mark.parametrize("model", ["openai/gpt-6-luna", "google/gemini-3.5-flash"])
+def test_what_cannot_be_counted_is_refused_by_its_name(agent, key, model, change, code, named):
+    key("openai"), key("google")
+    answer = agent.post("messages/count_tokens", {"model": model, **ASKED, **change})
     assert answer.status_code == 400
-    assert "messages" in answer.json()["error"]["message"]
+    error = answer.json()["error"]
+    assert error["details"]["error_code"] == code
+    assert named in error["message"]
 
 
 def test_a_body_of_too_many_parts_is_refused_before_it_is_decoded(agent, key):

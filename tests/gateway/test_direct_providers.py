@@ -4,6 +4,7 @@ import pytest
 
 from byok.models import Offering
 from byok.providers import PROVIDERS
+from tests.byok.test_adapting_hosts import AWKWARD
 from tests.gateway.dialect import CHAT, MESSAGES, RESPONSES
 
 DIRECT = [each.id for each in PROVIDERS.values() if each.direct]
@@ -81,10 +82,24 @@ def test_kimi_code_is_told_which_agent_calls(agent, key, simulator):
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
 
 
+def test_kimi_code_is_not_sent_what_moonshot_ai_refuses(agent, key, simulator):
+    key("kimi-coding")
+    body = {
+        **CHAT.body(model="kimi-coding/kimi-for-coding"),
+        **AWKWARD["an earlier turn"],
+        **AWKWARD["sampling"],
+    }
+
+    answer = agent.post(CHAT.path, body, headers=AN_AGENT)
+
+    assert answer.status_code == 200, answer.text
+    assert simulator.calls[-1].json["messages"][1]["reasoning_content"] == ""
+
+
 def test_nvidia_is_sent_no_field_that_it_does_not_know(agent, key, simulator):
     key("nvidia")
     body = {**CHAT.body(model="nvidia/nemotron-3-super-120b"), "temperature": 0.5}
-    unknown = {"store": False, "user": "me", "prompt_cache_key": "k", "verbosity": "low"}
+    unknown = {"store": False, "user": "me", "prompt_cache_key": "k", "verbosity": "low", "n": 1}
 
     answer = agent.post(CHAT.path, {**body, **unknown, "max_completion_tokens": 9})
 
@@ -92,6 +107,8 @@ def test_nvidia_is_sent_no_field_that_it_does_not_know(agent, key, simulator):
     sent = simulator.calls[-1].json
     assert unknown.keys().isdisjoint(sent)
     assert (sent["temperature"], sent["max_tokens"]) == (0.5, 9)
+    # To be given one answer instead of two is not for us to decide.
+    assert agent.post(CHAT.path, {**body, "n": 2}).status_code == 400
 
 
 def test_newer_names_are_sent_by_the_older_ones(agent, key, simulator):

@@ -1,9 +1,12 @@
 """Embeddings, at every provider that has them."""
 
 import base64
+import json
 import struct
 
 import pytest
+
+from tests.gateway.raw_upstream import raw_upstream
 
 MODELS = [
     ("openai", "openai/text-embedding-3-small"),
@@ -42,3 +45,16 @@ def test_a_model_that_only_converses_has_no_embeddings(agent, key, simulator):
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "endpoint_not_supported"
     assert simulator.calls == []
+
+
+def test_where_no_usage_is_reported_the_vectors_are_not_taken_for_words(
+    agent, key, usage_row, settings
+):
+    vectors = {"data": [{"index": 0, "embedding": [0.25] * 1000}]}
+    with raw_upstream(lambda wire: wire.whole(200, json.dumps(vectors).encode())) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"openai": upstream.url}
+        key("openai")
+        answer = agent.post("embeddings", {"model": MODELS[0][1], "input": "one " * 100})
+    row = usage_row(answer.headers["x-request-id"])
+    assert (row.usage_source, row.output_tokens) == ("estimate", 0)
+    assert row.input_tokens >= 100

@@ -34,7 +34,7 @@ class Expected:
 FORBIDDEN = (403, 400, 403)
 BROKEN = Expected(
     "upstream_unavailable",
-    (502, 503, 502),
+    (503, 503, 502),
     "failed with a fault of its own",
     "unavailable",
     retry=True,
@@ -155,10 +155,20 @@ def test_an_answer_without_end_is_given_up(agent, key, settings, status, why):
         key("openai")
         response = agent.post(CHAT.path, CHAT.body())
         assert upstream.left.wait(10)
-    assert response.status_code == 502
+    assert response.status_code == 503
     assert why in CHAT.error(response).message
     # 32 MiB of an answer, little of an error, and what the buffers on the way hold.
     assert sent < (48 if status == 200 else 24)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_that_breaks_off_is_told_by_its_status(agent, key, settings, stream):
+    sent = b'HTTP/1.1 401 No\r\ncontent-length: 999\r\n\r\n{"error":'
+    with raw_upstream(lambda wire: wire.send(sent)) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"openai": upstream.url}
+        key("openai")
+        response = agent.post(CHAT.path, CHAT.body(stream=stream))
+    assert (response.status_code, CHAT.error(response).code) == (403, "byok_key_rejected")
 
 
 def test_a_rate_limit_says_when_to_try_again_in_the_words_codex_reads(agent, key):

@@ -149,10 +149,15 @@ def test_a_key_that_takes_over_again_gets_back_what_it_has_thought_itself(agent,
 
 def test_what_only_tunes_is_named_when_it_has_to_be_left_out(agent, key):
     key("anthropic")
-    body = {**CHAT.body(model=CLAUDE), "seed": 7, "logit_bias": {}}
+    tools = [{"type": "web_search"}]
+    body = {**CHAT.body(model=CLAUDE), "seed": 7, "logit_bias": {}, "tools": tools}
     answer = agent.post(CHAT.path, body)
     assert answer.status_code == 200
-    assert "seed" in answer.headers["x-megabrain-dropped"].split(", ")
+    dropped = answer.headers["x-megabrain-dropped"].split(", ")
+    assert {"seed", "tools.web_search"} <= set(dropped)
+    key("novita")
+    answer = agent.post(MESSAGES.path, {**MESSAGES.body(model=OPEN_WEIGHT), "top_k": 40})
+    assert answer.headers["x-megabrain-dropped"] == "top_k"
 
 
 def test_a_provider_that_fails_everybody_is_asked_once_and_after_the_others(
@@ -171,3 +176,11 @@ def test_a_provider_that_fails_everybody_is_asked_once_and_after_the_others(
     answer = make_agent(stranger).post(CHAT.path, CHAT.body(model=model))
     assert answer.headers["x-megabrain-provider"] == "novita"
     assert answer.headers["x-megabrain-attempts"] == "1"
+
+
+def test_a_tool_of_anthropics_own_is_named_when_it_is_left_out(agent, key):
+    key("openai")
+    own = [{"type": "web_search_20250305", "name": "web_search"}]
+    tools = [*own, {"name": "look", "input_schema": {"type": "object"}}]
+    answer = agent.post(MESSAGES.path, {**MESSAGES.body(model="openai/gpt-6-luna"), "tools": tools})
+    assert answer.headers["x-megabrain-dropped"] == "tools.web_search_20250305"

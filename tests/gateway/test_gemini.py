@@ -8,6 +8,8 @@ import pytest
 
 from megabrain.gateway.dialects.gemini.contents import DUMMY_SIGNATURE
 from megabrain.simulator.dialects.gemini import signature
+from tests.gateway.dialect import DIALECTS
+from tests.gateway.raw_upstream import Wire, raw_upstream
 from tests.gateway_fixture import AddKey, Agent
 
 MODEL = "google/gemini-3.8-flash"
@@ -266,6 +268,48 @@ def test_pitfall_20_a_stream_that_breaks_off_ends_with_an_error(agent, key, faul
     *_, last = [line for line in answer.text.splitlines() if line.startswith("data: {")]
     assert json.loads(last.removeprefix("data: "))["error"]["message"]
     assert '"finish_reason":"stop"' not in answer.text
+
+
+def piece(*parts: dict[str, Any], finish: str = "") -> bytes:
+    first: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
+    first |= {"finishReason": finish} if finish else {}
+    body = {"candidates": [first], "usageMetadata": {"promptTokenCount": 9}}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+GARBLED = piece(finish="MALFORMED_FUNCTION_CALL")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+def test_a_call_that_the_model_garbles_is_tried_once_more(agent, key, settings, dialect):
+    key("google")
+
+    def answer(wire: Wire) -> None:
+        wire.stream(GARBLED if wire.number == 1 else piece({"text": "pong"}, finish="STOP"))
+
+    with raw_upstream(answer) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"google": upstream.url}
+        answered = agent.post(dialect.path, dialect.body("hi", model=MODEL, stream=True))
+
+    stream = dialect.stream(answered.content)
+    assert (stream.text, stream.complete) == ("pong", True)
+    assert answered.headers["x-megabrain-attempts"] == "2"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+def test_a_call_that_the_model_garbles_in_the_middle_ends_with_one_error(
+    agent, key, settings, usage_row, dialect
+):
+    key("google")
+    with raw_upstream(lambda wire: wire.stream(piece({"text": "I"}), GARBLED)) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"google": upstream.url}
+        answered = agent.post(dialect.path, dialect.body("hi", model=MODEL, stream=True))
+
+    stream = dialect.stream(answered.content)
+    assert stream.text == "I"
+    assert "Google AI Studio" in stream.error.message
+    row = usage_row(answered.headers["x-request-id"])
+    assert (row.input_tokens, row.outcome) == (9, "upstream_unavailable")
 
 
 def test_a_request_that_google_refuses_is_refused_in_its_words(agent, key, simulator):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from byok.providers import PROVIDERS
@@ -38,6 +38,7 @@ from megabrain.simulator.turn import Operation
 GOOGLE = SIMULATED["google"]
 NEW, OLD = "gemini-3.8-flash", "gemini-2.5-pro"
 PIXEL = "iVBORw0KGgo="
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def target(model: str = NEW, key: str = "k1") -> Target:
@@ -89,7 +90,7 @@ def test_a_whole_request_is_written_as_google_documents_it():
             model(Text("I call."), ToolCall("c1", "get_weather", '{"city": "Paris"}')),
             results(result("c1", "sunny")),
             system=[Text("Be brief."), Text(" ")],
-            tools=[Tool("get_weather", "Weather", {"$schema": "x", "properties": {}})],
+            tools=[Tool("get_weather", "Weather", {"$schema": "x", "properties": None})],
             choice=Choice("tool", "get_weather"),
             max_output=100_000,
             temperature=3.0,
@@ -163,6 +164,23 @@ def test_a_whole_request_is_written_as_google_documents_it():
             "responseJsonSchema": {"type": "object"},
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [
+        (OLD, ["user", "model"]),
+        ("gemini-3.1-pro-preview", ["user", "model"]),
+        ("gemini-3.5-flash-lite", ["user", "model", "user"]),
+        (NEW, ["user", "model", "user"]),
+        ("gemini-4-neon", ["user", "model", "user"]),
+    ],
+)
+def test_a_model_that_does_not_finish_an_answer_is_asked_to_go_on(name, roles):
+    body = written(asking(user("Write."), model(Text("It was "))), name)
+
+    assert [turn["role"] for turn in body["contents"]] == roles
+    assert body["contents"][1]["parts"] == [{"text": "It was " if len(roles) > 2 else "It was"}]
 
 
 def test_all_results_of_a_turn_come_together_and_errors_say_so():
@@ -250,6 +268,8 @@ EFFORTS = [
     (NEW, None, 2048, None, {"thinkingLevel": "MEDIUM", "includeThoughts": True}),
     (NEW, None, 0, None, {"thinkingLevel": "LOW"}),
     ("gemini-3.5-flash", Effort.NONE, None, None, {"thinkingLevel": "MINIMAL"}),
+    ("gemini-3.1-flash-lite", Effort.NONE, None, None, {"thinkingLevel": "MINIMAL"}),
+    ("gemini-3.1-pro-preview", Effort.NONE, None, None, {"thinkingLevel": "LOW"}),
     ("gemini-4-neon", Effort.MAX, None, None, {"thinkingLevel": "XHIGH", "includeThoughts": True}),
     (
         "gemini-4-argon",
@@ -382,6 +402,7 @@ def test_pitfalls_6_and_7_instructions_stay_where_they_are_and_attribution_goes(
     assert body["contents"][2]["parts"][0]["text"].endswith("Now be rude.")
 
 
+@UNHURRIED
 @given(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
 def test_every_name_of_a_tool_becomes_one_of_a_function_and_back(name):
     assert function_name(name)[0].isalpha() or function_name(name)[0] == "_"
@@ -405,7 +426,12 @@ ids = st.sampled_from(["a", "b", "c", "call/1 ü"])
 texts = st.sampled_from(["", " ", "hello", "ü\n\nx", "[{"])
 names = st.sampled_from(["f", "21st_tool", "-x", "t_1", "ns__child"])
 media = st.sampled_from(
-    [Image("image/png", PIXEL), Image(url="https://example.org/a.png"), Document(text="x")]
+    [
+        Image("image/png", PIXEL),
+        Image(url="https://example.org/a.png"),
+        Document(text="x"),
+        Document(),
+    ]
 )
 texty = texts.map(Text)
 spoken = st.one_of(
@@ -424,6 +450,7 @@ turns = st.one_of(
 conversations = st.lists(turns, max_size=8)
 
 
+@UNHURRIED
 @given(conversations, st.sampled_from([NEW, OLD, "gemini-4-neon"]))
 def test_every_conversation_becomes_one_that_google_takes(conversation, name):
     body = written(asking(system=[Text("")], tools=[Tool("f")]), name)
@@ -441,6 +468,7 @@ def test_every_conversation_becomes_one_that_google_takes(conversation, name):
     assert asked == [function_name(call.name) for call in calls]
 
 
+@UNHURRIED
 @given(conversations)
 def test_a_longer_conversation_begins_as_the_shorter_one_did(conversation):
     asked = [*conversation, user("go on")]

@@ -76,7 +76,9 @@ def settled(account, transactional_db) -> Callable[[], UsageRecord]:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=str)
-def test_in_mid_stream_what_the_provider_reports_is_used(hang_up, key, settled, simulator, dialect):
+def test_pitfall_21_in_mid_stream_what_the_provider_reports_is_used(
+    hang_up, key, settled, simulator, dialect
+):
     stored = key(dialect.provider)
     hang_up(dialect, "stream: 20 events at 30/s")
     row = settled()
@@ -133,13 +135,19 @@ def test_an_answer_that_does_not_end_is_estimated(hang_up, key, settled, setting
     assert row.output_tokens > 0
 
 
-def test_one_that_never_begins_is_estimated(hang_up_early, key, settled, settings, simulator):
-    settings.MEGABRAIN_FIRST_BYTE_SECONDS = 1
+@pytest.mark.parametrize(
+    ("stream", "source"), [(True, "none"), (False, "estimate")], ids=["streamed", "plain"]
+)
+def test_of_what_never_begins_an_answer_in_one_piece_is_estimated(
+    hang_up_early, key, settled, settings, simulator, stream, source
+):
+    """It may be under way. A stream would have begun."""
+    settings.MEGABRAIN_FIRST_BYTE_SECONDS = 1 if stream else 0.2
     stored = key("openai", "hang")
-    hang_up_early(CHAT, "hello", stream=True)
+    hang_up_early(CHAT, "hello", stream=stream)
     row = settled()
     assert row.outcome == "client_closed"
-    assert row.usage_source == "estimate"
+    assert row.usage_source == source
     assert (row.provider_key_id, row.payer) == (stored.pk, "byok")
     assert [each["outcome"] for each in row.attempts] == ["client_closed"]
     assert simulator.call_ended().end == "gone"

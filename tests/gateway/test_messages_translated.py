@@ -12,6 +12,7 @@ Json = dict[str, Any]
 GPT = "openai/gpt-6-luna"
 MISTRAL = "mistralai/mistral-medium-3-5"
 CLAUDE = "anthropic/claude-sonnet-5.5"
+HAIKU = "anthropic/claude-haiku-4.5"
 ATTRIBUTION = "x-anthropic-billing-header: cc_version=2.1.330; cch=1f2e3;"
 USER = '{"device_id":"d1","account_uuid":"","session_id":"6c1f0a52-7c6e-4f0e-9f0f-1d2c3b4a5968"}'
 MARK: Json = {"cache_control": {"type": "ephemeral"}}
@@ -140,6 +141,32 @@ def test_openais_callers_are_served_by_anthropic(agent, key, stream):
         final = events.get_final_response()
     calls = [item.arguments for item in final.output if item.type == "function_call"]
     assert [json.loads(call) for call in calls] == [{"city": "Paris"}, {"city": "Zürich"}]
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking"), [("anthropic/claude-sonnet-4.6", "adaptive"), (HAIKU, "enabled")]
+)
+@pytest.mark.parametrize(
+    "said", [{"reasoning": {"enabled": True}}, {"thinking": {"type": "adaptive"}}]
+)
+def test_reasoning_that_is_only_switched_on_is_asked_for(
+    agent, key, simulator, model, thinking, said
+):
+    key("anthropic")
+    body = {"model": model, "messages": asking("say: pong"), **said}
+    message = agent.post("chat/completions", body).json()["choices"][0]["message"]
+    assert message["reasoning_content"]
+    assert simulator.calls[-1].json["thinking"]["type"] == thinking
+
+
+def test_a_jpeg_under_a_wrong_name_is_sent_under_its_own(agent, key, simulator):
+    key("anthropic")
+    url = f"data:image/jpg;base64,{PICTURE}"
+    said = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    answer = agent.post("chat/completions", {"model": CLAUDE, "messages": [said]})
+    assert answer.status_code == 200, answer.text
+    (picture,) = simulator.calls[-1].json["messages"][0]["content"]
+    assert picture["source"]["media_type"] == "image/jpeg"
 
 
 # Claude Code ------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The list of models, in the shapes that OpenAI's, OpenRouter's and Anthropic's readers expect."""
 
-import json
 import re
 from fractions import Fraction
 from typing import Any
@@ -10,13 +9,18 @@ import openai
 import pytest
 
 from byok.actions import set_enabled
-from byok.catalogue import BUNDLED
 from orgs.origin import Origin
+from tests.bundled import SERVED
+from tests.gateway.dialect import DIALECTS
 
-CATALOGUE: dict[str, Any] = {
-    model["id"]: model for model in json.loads(BUNDLED.read_text())["models"]
-}
-IDS = sorted(CATALOGUE)
+CATALOGUE: dict[str, Any] = {model["id"]: model for model in SERVED}
+#: What a caller sees who has no key of a direct provider.
+IDS = sorted(
+    id_
+    for id_, model in CATALOGUE.items()
+    if not all(each.get("direct") for each in model["offerings"])
+)
+DIRECT = sorted(CATALOGUE.keys() - set(IDS))
 VERSION = {"anthropic-version": "2023-06-01"}
 
 
@@ -28,7 +32,7 @@ def test_openais_sdk_lists_every_model_of_the_catalogue(agent):
     assert all(model.owned_by == model.id.split("/")[0] for model in models)
 
 
-def test_every_entry_has_what_openrouters_readers_cannot_do_without(agent):
+def test_pitfall_24_every_entry_has_what_openrouters_readers_cannot_do_without(agent):
     listing = agent.get("models").json()
     assert listing["total_count"] == len(listing["data"]) == len(IDS)
     for entry in listing["data"]:
@@ -37,9 +41,12 @@ def test_every_entry_has_what_openrouters_readers_cannot_do_without(agent):
         assert entry["context_length"] == (known["context"] or 0)
         assert entry["top_provider"]["max_completion_tokens"] == known["max_output"]
         sees = {"text", "image"} if "vision" in known["capabilities"] else {"text"}
+        gives = ["embeddings"] if "embeddings" in known["capabilities"] else ["text"]
         assert set(entry["architecture"]["input_modalities"]) == sees
-        assert entry["architecture"]["output_modalities"] == ["text"]
+        assert entry["architecture"]["output_modalities"] == gives
         assert ("tools" in entry["supported_parameters"]) == ("tools" in known["capabilities"])
+        # To Kilo Code an empty list means that everything is supported.
+        assert entry["supported_parameters"] or not entry["endpoints"]
         assert entry["providers"] == sorted(each["provider"] for each in known["offerings"])
 
 
@@ -56,33 +63,21 @@ def test_prices_are_plain_decimals_of_dollars_a_token(agent):
     assert {shown: Fraction(pricing[shown]) for shown in fields} == {
         shown: Fraction(price[name], 10**12) for shown, name in fields.items()
     }
-    everything = [text for entry in listing.values() for text in entry["pricing"].values()]
+    everything = [text for entry in listing.values() for text in entry.get("pricing", {}).values()]
     assert all(re.fullmatch(r"\d+(\.\d*[1-9])?", text) for text in everything)
 
 
 def test_it_says_which_models_the_callers_keys_serve(agent, owner, key):
     stored = key("novita")
     entry = agent.get("models/openai/gpt-oss-120b").json()
-    assert entry["byok"] == {"available": True, "providers": ["novita"]}
+    assert entry["byok"] == {"available": True, "providers": ["novita"], "keys": [str(stored.pk)]}
     # The price is that of the provider who would serve it.
     assert Fraction(entry["pricing"]["prompt"]) == Fraction(50_000, 10**12)
-    assert agent.get("models/gpt-6-luna").json()["byok"] == {"available": False, "providers": []}
+    other = agent.get("models/gpt-6-luna").json()["byok"]
+    assert other == {"available": False, "providers": [], "keys": []}
 
     set_enabled(actor=owner, key=stored, enabled=False, origin=Origin())
     assert agent.get("models/openai/gpt-oss-120b").json()["byok"]["available"] is False
-
-
-def test_a_list_that_has_not_changed_is_not_sent_again(agent, key):
-    first = agent.get("models")
-    again = agent.get("models", headers={"if-none-match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
-    assert again.headers["etag"] == first.headers["etag"]
-    assert "content-length" not in again.headers
-    assert first.headers["cache-control"] == again.headers["cache-control"] == "private, no-cache"
-    key("openai")
-    changed = agent.get("models", headers={"if-none-match": first.headers["etag"]})
-    assert changed.status_code == 200
-    assert changed.headers["etag"] != first.headers["etag"]
 
 
 def test_anthropics_sdk_reads_it_page_by_page(agent):
@@ -167,6 +162,24 @@ def test_a_model_nobody_knows_is_a_404_with_near_matches(agent):
     assert "openai/gpt-6-luna" in missing.value.message
     with pytest.raises(anthropic.NotFoundError):
         agent.anthropic.models.retrieve("claude-of-the-future")
+
+
+def test_a_model_that_has_ended_is_neither_listed_nor_found(agent, key, simulator):
+    key("perplexity")
+    assert not [id_ for id_ in IDS if id_.startswith("perplexity/sonar-")]
+    for name in ("sonar-pro", "perplexity/sonar-pro", "perplexity/sonar-deep-research"):
+        assert agent.get(f"models/{name}").status_code == 404
+        for dialect in DIALECTS:
+            answer = agent.post(dialect.path, dialect.body(model=name))
+            assert answer.status_code == (400 if dialect.name == "responses" else 404)
+            told = dialect.error(answer)
+            assert told.code == "model_not_found"
+            assert f"model: {name} is not in the catalogue." in told.message
+            assert ("Did you mean perplexity/sonar or" in told.message) == ("-pro" in name)
+    assert simulator.calls == []
+    # Of two offerings of one model the other one goes on.
+    (offering,) = agent.get("models/sonar").json()["offerings"]
+    assert offering["upstream_id"] == "perplexity/sonar"
 
 
 def test_a_token_for_certain_models_sees_only_those(make_agent):

@@ -79,6 +79,51 @@ def test_a_ping_is_not_the_beginning_of_an_answer(agent, key, settings):
     assert response.headers["x-megabrain-attempts"] == "2"
 
 
+STARTED = {"type": "message_start", "message": {"usage": {"input_tokens": 1}}}
+OVERLOADED = {"error": {"type": "overloaded_error", "message": "Overloaded"}}
+NO_BALANCE = {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}
+
+
+def wire_of(*events: dict[str, Any]) -> list[bytes]:
+    """Events under the names of their types, where they have one."""
+    names = [f"event: {event['type']}\n" if "type" in event else "" for event in events]
+    return [
+        f"{name}data: {json.dumps(event)}\n\n".encode()
+        for name, event in zip(names, events, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("dialect", "status"), [(MESSAGES, 529), (CHAT, 503)], ids=str)
+def test_an_error_of_messages_that_does_not_say_its_type_is_one(
+    agent, key, settings, dialect, status
+):
+    """As those have it who follow Anthropic in all the rest. To another dialect, any other event
+    that is not known is nothing."""
+    key("anthropic")
+    body = dialect.body(stream=True, model=MESSAGES.model)
+    with raw_upstream(lambda wire: wire.stream(*wire_of(OVERLOADED))) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"anthropic": upstream.url}
+        response = agent.post(dialect.path, body)
+    assert response.status_code == status
+    assert response.headers["x-megabrain-attempts"] == "2"
+    unknown = [{}, {"kind": "new"}] if dialect is CHAT else []
+    events = wire_of(STARTED, *unknown, OVERLOADED)
+    with raw_upstream(lambda wire: wire.stream(*events)) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"anthropic": upstream.url}
+        response = agent.post(dialect.path, body)
+    assert response.status_code == 200
+    assert "overloaded" in dialect.stream(response.content).error.message
+
+
+def test_minimax_fails_in_its_own_way_within_a_stream_of_messages(agent, key, settings):
+    key("minimax")
+    body = MESSAGES.body(stream=True, model="minimax/minimax-m2.5")
+    with raw_upstream(lambda wire: wire.stream(*wire_of(STARTED, NO_BALANCE))) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"minimax": upstream.url}
+        response = agent.post(MESSAGES.path, body)
+    assert MESSAGES.stream(response.content).error.code == "byok_no_credit"
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [
@@ -143,7 +188,7 @@ def test_a_call_that_may_have_begun_is_not_made_again(agent, key, settings):
     with raw_upstream(work_and_hang_up) as upstream:
         settings.MEGABRAIN_UPSTREAM_URLS = {"openai": upstream.url}
         key("openai")
-        assert agent.post(CHAT.path, CHAT.body()).status_code == 502
+        assert agent.post(CHAT.path, CHAT.body()).status_code == 503
         assert len(upstream.requests) == 1
 
 

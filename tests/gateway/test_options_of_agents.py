@@ -4,16 +4,14 @@ Roo Code and aider always send a temperature of 0, the AI SDK and Claude Code a 
 tokens wherever they do not know the model. No model is refused for it.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from byok.providers.endpoints import Endpoint
+from tests.bundled import SERVED
 from tests.gateway.dialect import CHAT, DIALECTS, MESSAGES, RESPONSES
 
-BUNDLED = Path(__file__).parents[2] / "byok" / "bundled" / "catalogue.json"
 Json = dict[str, Any]
 #: As Roo Code sends it.
 ROO: Json = {
@@ -37,7 +35,7 @@ ROO: Json = {
 def reasoning_models() -> dict[str, list[str]]:
     """By provider, models that converse and reason, and whose limits the catalogue knows."""
     found: dict[str, list[str]] = {}
-    for model in json.loads(BUNDLED.read_text())["models"]:
+    for model in SERVED:
         for offering in model["offerings"]:
             endpoints = offering.get("endpoints", [Endpoint.CHAT])
             converses = not {Endpoint.FIM, Endpoint.EMBEDDINGS} & set(endpoints)
@@ -76,3 +74,22 @@ def test_no_model_that_reasons_is_refused_for_what_agents_always_send(agent, key
             else:
                 assert dialect.stream(answer.content).text == "pong"
     assert not refused, refused
+
+
+def limited_offerings() -> list[tuple[str, str]]:
+    """Providers and models of which they give less, or more, than others do in one answer."""
+    return [
+        (offering["provider"], model["id"])
+        for model in SERVED
+        for offering in model["offerings"]
+        if "max_output" in offering
+    ]
+
+
+@pytest.mark.parametrize(("provider", "model"), limited_offerings())
+def test_a_limit_is_brought_down_to_what_this_provider_gives(agent, key, provider, model):
+    key(provider)
+    for dialect in (CHAT, MESSAGES):
+        body = {**dialect.body(model=model), "max_tokens": 10**6}
+        answer = agent.post(dialect.path, body)
+        assert answer.status_code == 200, answer.text

@@ -74,6 +74,30 @@ def _check(message: str, provider: str, model: CatalogModel) -> None:
     assert tokens == given[0] if given and given[0] else tokens > maximum
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "bedrock"])
+def test_a_prompt_that_leaves_no_room_for_the_answer_is_told_in_anthropics_own(
+    agent, key, settings, provider
+):
+    """By which Claude Code asks for a shorter answer; the others can only shorten the prompt."""
+    words = "input length and `max_tokens` exceed context limit: 199000 + 32000 > 200000"
+    refusal: dict[str, Any] = {"type": "invalid_request_error", "message": words}
+    body, name = {"type": "error", "error": refusal}, ""
+    if provider == "bedrock":
+        body, name = {"message": words}, "x-amzn-errortype: ValidationException"
+    headers = [name] if name else []
+    with raw_upstream(
+        lambda wire: wire.whole(
+            400, json.dumps(body).encode(), "content-type: application/json", *headers
+        )
+    ) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {provider: upstream.url}
+        key(provider)
+        for dialect in DIALECTS:
+            asked = dialect.body("hello", model="anthropic/claude-haiku-4.5")
+            told = dialect.error(agent.post(dialect.path, asked))
+            assert (told.code, told.message) == ("context_length_exceeded", words)
+
+
 def test_in_mid_stream_it_is_told_with_the_same_words(agent, key, settings):
     begun = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
     error: dict[str, Any] = {"code": "context_length_exceeded", "message": "It is too long."}

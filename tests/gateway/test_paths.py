@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import requests
 
 CHAT = {"model": "openai/gpt-6-luna", "messages": [{"role": "user", "content": "say: pong"}]}
 RESPONSES = {"model": "openai/gpt-6-luna", "input": "say: pong"}
@@ -79,6 +80,27 @@ def test_elsewhere_there_is_a_small_404_in_json(at, method):
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-should-retry"] == "false"
         assert len(answer.content) < 500
+
+
+def test_a_base_url_without_v1_is_told_what_it_lacks(at, key, simulator):
+    key("openai"), key("anthropic")
+    for method, path, body in (
+        ("POST", "/chat/completions", CHAT),
+        ("POST", "/responses", RESPONSES),
+        ("POST", "/messages?beta=true", MESSAGES),
+        ("POST", "/completions/", CHAT),
+        ("GET", "/models", None),
+    ):
+        answer = at(method, path, body)
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (404, "false"), path
+        assert "A base URL ends in /v1" in answer.json()["error"]["message"]
+    assert simulator.calls == []
+
+
+def test_whoever_brings_no_token_sees_the_page_of_the_models(gateway):
+    page = requests.get(f"{gateway.address}/models/", timeout=20)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
 
 
 def test_a_404_is_told_in_the_dialect_of_its_caller(at):

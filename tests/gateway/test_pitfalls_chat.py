@@ -60,7 +60,7 @@ def test_3_and_4_cached_tokens_are_counted_once_and_at_the_end(agent, key, usage
     assert last.usage.prompt_tokens_details.cached_tokens == first.cache_creation_input_tokens
     assert last.usage.prompt_tokens == first.prompt_tokens
     assert all(chunk.usage is None for chunk in chunks)
-    row = usage_row()
+    row = usage_row(last.id.removeprefix("chatcmpl-"))
     assert row.cache_read_tokens == last.usage.cache_read_input_tokens
     assert row.input_tokens == last.usage.prompt_tokens - row.cache_read_tokens
 
@@ -236,6 +236,35 @@ def test_23_cursors_requests_of_responses_are_answered_in_chat(agent, key, provi
         "custom",
         {"name": "ApplyPatch", "input": "*** Begin"},
     )
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [("fireworks", GLM), ("openai", "openai/gpt-6-luna")]
+)
+def test_23_tools_beside_input_are_understood_by_their_shape(
+    agent, key, simulator, provider, model
+):
+    key(provider)
+    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: WORD"}}
+    body = {
+        "model": model,
+        "input": TWO_CITIES,
+        "tools": [
+            {"type": "function", "function": WEATHER},
+            {"name": "read_file", "input_schema": {"type": "object"}},
+            {"type": "custom", "custom": {"name": "ApplyPatch", "format": grammar}},
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+    }
+    choice = agent.post("chat/completions", body).json()["choices"][0]
+    calls = [call["function"] for call in choice["message"]["tool_calls"]]
+    assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [
+        ("get_weather", city) for city in CITIES
+    ]
+    sent = [tool.get("function", tool) for tool in simulator.calls[-1].json["tools"]]
+    assert [tool["name"] for tool in sent] == ["get_weather", "read_file", "ApplyPatch"]
+    assert sent[0]["parameters"] == WEATHER["parameters"]
+    assert "start: WORD" in sent[2]["description"]
 
 
 def test_23_anthropics_tools_and_blocks_on_chat_are_understood(agent, key, simulator):

@@ -71,7 +71,11 @@ def test_pitfall_3_tokens_from_a_cache_are_counted_once(agent, key, settings, us
     key("openai")
     usage = {
         "input_tokens": 100,
-        "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 16},
+        "input_tokens_details": {
+            "cached_tokens": 64,
+            "cache_write_tokens": 16,
+            "cache_write_tokens_details": {"ttl_30m_tokens": 4, "ttl_12h_tokens": 12},
+        },
         "output_tokens": 9,
         "output_tokens_details": {"reasoning_tokens": 4},
         "total_tokens": 109,
@@ -84,9 +88,11 @@ def test_pitfall_3_tokens_from_a_cache_are_counted_once(agent, key, settings, us
     assert answer.status_code == 200, answer.text
     told = answer.json()["usage"]
     assert (told["input_tokens"], told["cache_read_input_tokens"]) == (20, 64)
+    lasting = {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 12}
+    assert (told["cache_creation_input_tokens"], told["cache_creation"]) == (16, lasting)
     row = usage_row(answer.headers["x-request-id"])
     assert (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens) == (20, 64, 16)
-    assert (row.output_tokens, row.reasoning_tokens) == (9, 4)
+    assert (row.output_tokens, row.reasoning_tokens, row.cache_write_long_tokens) == (9, 4, 12)
 
 
 def test_pitfall_5_reasoning_goes_back_in_place_and_without_its_id(messages):
@@ -292,3 +298,43 @@ def test_perplexity_takes_a_conversation_with_tools_and_its_bare_events_are_read
     assert "12 degrees" in message.content[0].text
     assert message.stop_reason == "end_turn"
     assert message.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_reasoning_that_came_without_its_encrypted_part_is_not_sent_back(
+    agent, messages, settings, stream
+):
+    """It stands for something that OpenAI has not kept, and a reference to that is refused."""
+    thought = {"type": "summary_text", "text": "Hm."}
+    reasoning = {"id": "rs_1", "type": "reasoning", "summary": [thought]}
+    call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "get_weather"}
+    call |= {"arguments": "{}"}
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    whole = {"id": "resp_1", "status": "completed", "output": [reasoning, call], "usage": usage}
+    done = [
+        {"type": "response.output_item.done", "output_index": index, "item": item}
+        for index, item in enumerate((reasoning, call))
+    ]
+    events = [*done, {"type": "response.completed", "response": whole}]
+    body: Json = {"model": GPT, "max_tokens": 999, "messages": [user("hi")], "tools": [TOOL]}
+    simulated = settings.MEGABRAIN_UPSTREAM_URLS
+
+    def answer(wire: Any) -> None:
+        if stream:
+            wire.stream(*(b"data: " + json.dumps(each).encode() + b"\n\n" for each in events))
+        else:
+            wire.whole(200, json.dumps(whole).encode(), "content-type: application/json")
+
+    with closing(RawUpstream(answer)) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"openai": upstream.url}
+        if stream:
+            with agent.anthropic.messages.stream(**body) as answered:
+                content = answered.get_final_message().content
+        else:
+            content = agent.anthropic.messages.create(**body).content
+    settings.MEGABRAIN_UPSTREAM_URLS = simulated
+    said = [block.model_dump(mode="json") for block in content]
+    assert [block["type"] for block in said] == ["thinking", "tool_use"]
+    assert said[0]["thinking"] == "Hm."
+    _, items = messages([user("hi"), {"role": "assistant", "content": said}, result(said[1])])
+    assert kinds(items) == ["message", "function_call", "function_call_output"]

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from billing.models import UsageRecord
-from byok.catalogue import BUNDLED
+from tests.bundled import SERVED
+from tests.gateway.raw_upstream import Wire, raw_upstream
 
-CATALOGUE: dict[str, Any] = {
-    model["id"]: model for model in json.loads(BUNDLED.read_text())["models"]
-}
+CATALOGUE: dict[str, Any] = {model["id"]: model for model in SERVED}
 #: Longer than the 1,024 tokens from which on OpenAI's kind of provider remembers a prompt.
 LONG = "Herons stand still. " * 300
 CHAT, RESPONSES, MESSAGES = "chat/completions", "responses", "messages"
@@ -26,7 +25,9 @@ def cost(row: UsageRecord, **price: int) -> int:
     exact = (
         row.input_tokens * Fraction(price["input"])
         + row.cache_read_tokens * Fraction(price.get("cache_read", price["input"]))
-        + row.cache_write_tokens * Fraction(price.get("cache_write", price["input"]))
+        + (row.cache_write_tokens - row.cache_write_long_tokens)
+        * Fraction(price.get("cache_write", price["input"]))
+        + row.cache_write_long_tokens * Fraction(price.get("cache_write_long", 0))
         + row.output_tokens * Fraction(price["output"])
     )
     return ceil(exact / 10**6)
@@ -128,6 +129,24 @@ def test_what_anthropic_writes_to_its_cache_and_reads_from_it_has_a_price_each(k
     assert wrote.market_micros > 3 * read.market_micros
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "bedrock"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_what_is_to_stay_in_the_cache_for_an_hour_costs_twice_the_input(
+    agent, key, usage_row, provider, stream
+):
+    key(provider)
+    body = question(MESSAGES, "anthropic/claude-opus-5.5", LONG, stream=stream)
+    body["messages"][0]["content"][0]["cache_control"]["ttl"] = "1h"
+    answer = agent.post(MESSAGES, body)
+    row = usage_row(answer.headers["x-request-id"])
+    assert (row.provider, row.usage_source) == (provider, "provider")
+    assert row.cache_write_long_tokens == row.cache_write_tokens > 1000
+    price = {"input": 4_000_000, "output": 20_000_000, "cache_write": 5_000_000}
+    assert row.market_micros == cost(row, **price, cache_write_long=8_000_000)
+    said = agent.get(f"requests/{answer.headers['x-request-id']}").json()["usage"]
+    assert said["cache_write_long_tokens"] == row.cache_write_long_tokens
+
+
 def test_a_price_that_has_changed_counts_from_its_day_on(key, used):
     key("anthropic")
     used(MESSAGES, "anthropic/claude-sonnet-5.5")
@@ -167,6 +186,29 @@ def test_two_providers_of_a_model_have_a_price_each(key, used, owner):
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("endpoint", [CHAT, MESSAGES])
+def test_a_report_of_no_tokens_is_none(key, used, settings, endpoint, stream):
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    said = {"role": "assistant", "content": "Herons stand still."}
+
+    def answer(wire: Wire) -> None:
+        part = {"delta" if stream else "message": said, "index": 0, "finish_reason": "stop"}
+        body = json.dumps({"choices": [part], "usage": usage}).encode()
+        if stream:
+            wire.stream(b"data: " + body + b"\n\ndata: [DONE]\n\n")
+        else:
+            wire.whole(200, body)
+
+    key("novita")
+    with raw_upstream(answer) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"novita": upstream.url}
+        row = used(endpoint, "openai/gpt-oss-20b", stream=stream)
+    assert row.usage_source == "estimate"
+    assert row.input_tokens > len(LONG) / 5
+    assert row.output_tokens > 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize(
     ("endpoint", "model"),
     [(RESPONSES, "openai/gpt-6-luna"), (MESSAGES, "anthropic/claude-haiku-5.5")],
@@ -198,6 +240,49 @@ def test_an_error_carries_a_receipt_of_what_was_tried(agent, key):
     nothing = agent.post(CHAT, {"model": "nobody/knows"}).headers
     assert (nothing["x-megabrain-payer"], nothing["x-megabrain-attempts"]) == ("none", "0")
     assert "x-megabrain-provider" not in nothing
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("word", ["ok", "402"], ids=["answered", "refused"])
+@pytest.mark.parametrize("paying", ["keys", "balance"])
+def test_the_page_of_a_call_shows_the_receipt_that_its_reply_carried(
+    owner,
+    owner_client,
+    organization,
+    make_agent,
+    key,
+    platform_key,
+    fund,
+    usage_row,
+    paying,
+    word,
+    stream,
+):
+    for provider, of_this in (("novita", "402"), ("fireworks", word)):
+        if paying == "balance":
+            platform_key(provider, of_this)
+        else:
+            key(provider, of_this, account=organization)
+    fund(account=organization)
+    agent = make_agent(owner, account=organization)
+    body = question(CHAT, "openai/gpt-oss-120b", "say: pong", stream=stream)
+    headers = agent.post(CHAT, body).headers
+    carried = {
+        name: value
+        for name, value in headers.items()
+        if name.startswith("x-megabrain-") or name == "x-request-id"
+    }
+    assert carried["x-megabrain-organization"] == "acme"
+    assert ", fireworks" in carried["x-megabrain-tried"]
+    usage_row(headers["x-request-id"])
+    page = owner_client.get(f"/orgs/acme/usage/{headers['x-request-id']}/").content.decode()
+    start = page.index("x-request-id: ")
+    lines = page[start : page.index("<", start)].strip().splitlines()
+    shown = dict(line.split(": ", 1) for line in lines)
+    # Of two roundings.
+    for each in (carried, shown):
+        del each["x-megabrain-overhead-ms"]
+    assert shown == carried
 
 
 def test_a_call_is_seen_on_its_key_and_its_token(agent, key, used):

@@ -45,6 +45,7 @@ def test_the_record_of_a_call_is_there_as_soon_as_it_has_ended(agent, served):
             "input_tokens": used.prompt_tokens,
             "cache_read_tokens": 0,
             "cache_write_tokens": 0,
+            "cache_write_long_tokens": 0,
             "output_tokens": used.completion_tokens,
             "reasoning_tokens": used.completion_tokens_details.reasoning_tokens,
             "source": "provider",

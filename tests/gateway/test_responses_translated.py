@@ -31,6 +31,13 @@ def model(request, key):
     return MODELS[request.param]
 
 
+@pytest.fixture(params=["anthropic", "deepseek", "perplexity", "xai"])
+def elsewhere(request, key):
+    """A model of anyone but OpenAI: of the last two, Responses are spoken without Codex's tools."""
+    key(request.param)
+    return {**MODELS, "perplexity": "perplexity/sonar", "xai": "x-ai/grok-4.7"}[request.param]
+
+
 @pytest.fixture
 def claude(key):
     key("anthropic")
@@ -97,10 +104,30 @@ def test_a_turn_with_tools_goes_on_with_the_reasoning_that_led_to_it(agent, mode
         assert len(said["tool_calls"]) == 2
 
 
-def test_pitfall_11_name_and_namespace_come_back_to_codex_apart(agent, model, simulator):
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("previous_response_id", "resp_1"),
+        ("conversation", "conv_1"),
+        ("prompt", {"id": "pmpt_1"}),
+        ("background", True),
+        ("input", [{"type": "item_reference", "id": "msg_1"}]),
+    ],
+)
+def test_pitfall_13_what_perplexity_does_not_keep_is_refused_by_name(
+    agent, key, simulator, field, value
+):
+    key("perplexity")
+    answer = agent.post("responses", RESPONSES.body(model="perplexity/sonar") | {field: value})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, field)
+    assert simulator.calls == []
+
+
+def test_pitfall_11_name_and_namespace_come_back_to_codex_apart(agent, elsewhere, simulator):
     """What Codex sends for a model it does not know: functions, a namespace, a hosted tool."""
     body = {
-        "model": model,
+        "model": elsewhere,
         "stream": True,
         "store": False,
         "include": ["reasoning.encrypted_content"],
@@ -156,7 +183,7 @@ def test_pitfall_11_name_and_namespace_come_back_to_codex_apart(agent, model, si
     assert "a.txt" in said["content"][0]["text"]
 
 
-def test_pitfall_11_additional_tools_of_codex_are_called_by_their_kind(agent, model, simulator):
+def test_pitfall_11_additional_tools_of_codex_are_called_by_their_kind(agent, elsewhere, simulator):
     """What Codex sends for models whose names it knows: no tools, but an item that has them."""
     execute = {
         "type": "custom",
@@ -172,7 +199,7 @@ def test_pitfall_11_additional_tools_of_codex_are_called_by_their_kind(agent, mo
     script = 'text("ü");\n// done'
     said = f"call: code__exec {json.dumps({'input': script})}"
     body = {
-        "model": model,
+        "model": elsewhere,
         "stream": True,
         "store": False,
         "input": [tools, {"role": "user", "content": said}],

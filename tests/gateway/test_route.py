@@ -75,6 +75,17 @@ def test_without_a_key_the_route_says_what_the_call_would_be_told(explain, key):
     assert "Add one of" in told["error"]["message"]
 
 
+def test_tokens_that_are_counted_here_need_no_key_and_are_no_error(explain, key, agent, simulator):
+    key("openai")
+    query = "model=openai/gpt-4.1&endpoint=messages/count_tokens"
+    told = explain(query)
+    assert (told["keys"], told["payer"], told["error"]) == ([], "none", None)
+    body = {"model": "openai/gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
+    assert agent.post("messages/count_tokens", body).status_code == 200
+    assert simulator.calls == []
+    assert explain("model=anthropic/claude-haiku-5.5&endpoint=messages/count_tokens")["error"]
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [

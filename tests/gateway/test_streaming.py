@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.gateway.dialect import CHAT
+from tests.gateway.raw_upstream import raw_upstream
+
 PACED = "stream: 20 events at 10/s"
 #: Endpoint, provider, model, and where the endpoint is at the provider.
 CALLS = {
@@ -120,3 +123,13 @@ def test_many_streams_at_once_do_not_mix(agent, key):
         choices = [choice for line in lines for choice in json.loads(line)["choices"]]
         said = "".join(choice["delta"].get("content") or "" for choice in choices)
         assert said == f"{name} {name} {name}"
+
+
+def test_a_media_type_is_the_same_in_capitals(agent, key, settings):
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: Text/Event-Stream\r\nconnection: close\r\n\r\n"
+    with raw_upstream(lambda wire: wire.send(head + event + b"data: [DONE]\n\n")) as upstream:
+        settings.MEGABRAIN_UPSTREAM_URLS = {"openai": upstream.url}
+        key("openai")
+        stream = CHAT.stream(agent.post(CHAT.path, CHAT.body(stream=True)).content)
+    assert (stream.text, stream.complete) == ("a", True)

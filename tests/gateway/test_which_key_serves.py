@@ -6,8 +6,8 @@ import openai
 import pytest
 
 from byok.actions import set_enabled
+from byok.catalogue import version
 from byok.models import CatalogModel, Offering
-from orgs.changes import announce
 from orgs.origin import Origin
 
 CHAT, RESPONSES, MESSAGES = "chat/completions", "responses", "messages"
@@ -118,7 +118,7 @@ def test_without_a_key_the_caller_is_told_which_to_add_and_where(
 
 
 def test_a_direct_entry_is_served_by_its_prefixed_name(agent, key, direct_entry, simulator):
-    key("novita")
+    novita = key("novita")
     for spelling in (direct_entry, f" {direct_entry.upper()}\n"):
         answer = agent.post(CHAT, question(spelling))
         assert answer.status_code == 200, answer.text
@@ -127,7 +127,9 @@ def test_a_direct_entry_is_served_by_its_prefixed_name(agent, key, direct_entry,
         assert simulator.calls[-1].json["model"] == "openai/gpt-oss-20b"
     entry = next(each for each in agent.get("models").json()["data"] if each["id"] == direct_entry)
     assert entry["byok"] == {"available": True, "providers": ["novita"]}
-    assert agent.get(f"models/{direct_entry}").json() == entry
+    alone = agent.get(f"models/{direct_entry}").json()
+    assert alone["byok"] == {**entry["byok"], "keys": [str(novita.pk)]}
+    assert alone.items() >= {**entry, "byok": alone["byok"]}.items()
 
 
 def test_a_direct_entry_without_its_key_says_which_to_add_and_where(
@@ -140,13 +142,14 @@ def test_a_direct_entry_without_its_key_says_which_to_add_and_where(
     page = f"{settings.MEGABRAIN_BASE_URL}/account/byok/"
     assert f"{direct_entry} needs a provider key" in error["message"]
     assert f"Add one of Novita at {page}" in error["message"]
-    assert agent.get(f"models/{direct_entry}").json()["byok"]["available"] is False
+    assert agent.get(f"models/{direct_entry}").json()["error"] == error
     assert simulator.calls == []
 
 
 def test_a_direct_entry_takes_no_other_name_from_the_model_of_all(agent, key, direct_entry):
+    key("novita")
     CatalogModel.objects.filter(pk=direct_entry).update(aliases=["gpt-6-luna", "plan-only"])
-    announce("catalogue")
+    version.changed()
     for spelling, model in (
         ("gpt-oss-20b", "openai/gpt-oss-20b"),
         ("openai/gpt-oss-20b", "openai/gpt-oss-20b"),
@@ -164,7 +167,7 @@ def test_what_a_provider_offers_directly_serves_no_model_of_all(agent, key, simu
     Offering.objects.create(
         model_id=model, provider="novita", upstream_id="openai/gpt-oss-20b", direct=True
     )
-    announce("catalogue")
+    version.changed()
     key("novita")
     answer = agent.post(CHAT, question(model))
     assert answer.status_code == 404

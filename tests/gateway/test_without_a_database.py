@@ -3,19 +3,26 @@
 import contextlib
 import gzip
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 from django.db import connection
 
 from billing.models import UsageRecord
+from byok.catalogue.memory import Offer, Rate
 from byok.models import ProviderKey
+from byok.providers import PROVIDERS
 from byok.providers.base import Endpoint
-from megabrain.gateway.call import Call
+from megabrain.gateway.call import Attempt, Call, Hold
 from megabrain.gateway.callers import Caller
 from megabrain.gateway.metering import Usage
+from megabrain.gateway.routing import Candidate
 from megabrain.gateway.settlement import Settlement
+from megabrain.gateway.snapshot import load_keys
 from orgs.changes import announce
 from orgs.models import ApiToken
 from tests.gateway.dialect import CHAT, add_keys, post_all
@@ -60,6 +67,16 @@ def test_a_known_caller_is_served_meanwhile(agent, key):
         assert agent.post(CHAT.path, CHAT.body()).status_code == 200
 
 
+def test_what_nobody_could_look_up_is_recorded_as_no_model(agent, key, usage_row):
+    key("openai")
+    assert agent.post(CHAT.path, CHAT.body()).status_code == 200
+    announce("keys", str(agent.record.account_id))
+    with unreadable(ProviderKey):
+        answer = agent.post(CHAT.path, CHAT.body(model="made/up"))
+        assert answer.status_code == 503
+    assert usage_row(answer.headers["x-request-id"]).model == ""
+
+
 def test_who_waits_for_a_record_keeps_nobody_from_being_served(agent, key):
     """The record may be among what is yet to be written, and that takes as long as it takes."""
     key("openai")
@@ -95,6 +112,37 @@ def test_a_call_that_cannot_be_written_down_costs_no_other_its_row(agent, usage_
     settlement.close()
     written = UsageRecord.objects.filter(request_id__in=[call.id for call in calls])
     assert {row.request_id for row in written} == {call.id for call in calls[2:]}
+
+
+def test_a_call_whose_cost_nobody_can_tell_costs_no_other_its_row(agent, key, account):
+    key("openai")
+    (held,) = load_keys(account.pk)
+    rate: Any = Rate(datetime(2020, 1, 1, tzinfo=UTC), 0, None, None, None, None, None, None)  # type: ignore[arg-type]
+    offer = Offer("openai", "gpt", (Endpoint.CHAT,), (rate,))
+    candidate = Candidate(held, PROVIDERS["openai"], offer, Endpoint.CHAT, own=False)
+    token = agent.record
+    caller = Caller(token.pk, token.user_id, token.account_id)
+    broken = Call(Endpoint.CHAT, {}, caller=caller, usage=Usage(1), attempts=[Attempt(candidate)])
+    broken.hold = Hold(broken.id, account.pk, lambda: None)
+    sound = Call(Endpoint.CHAT, {}, caller=caller, status=200)
+    settlement = Settlement()
+    for call in (broken, sound):
+        settlement.record(call)
+    settlement.close()
+    assert UsageRecord.objects.get(request_id__in=[broken.id, sound.id]).request_id == sound.id
+
+
+def test_a_process_that_stops_waits_for_a_database_that_is_away_for_a_moment(agent):
+    token = agent.record
+    call = Call(Endpoint.CHAT, {}, caller=Caller(token.pk, token.user_id, token.account_id))
+    settlement = Settlement()
+    with unreadable(UsageRecord):
+        settlement.record(call)
+        closing = threading.Thread(target=settlement.close)
+        closing.start()
+        time.sleep(1)
+    closing.join()
+    assert UsageRecord.objects.filter(request_id=call.id).exists()
 
 
 def test_usage_waits_for_it_and_is_written_once(agent, key, usage_row, account):

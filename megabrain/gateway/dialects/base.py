@@ -16,7 +16,7 @@ from byok.providers.base import Endpoint, Fields, Provider
 from byok.providers.errors import failed_within
 from megabrain.gateway import sse
 from megabrain.gateway.errors import Problem
-from megabrain.gateway.metering import Usage
+from megabrain.gateway.metering import BYTES_PER_TOKEN, Usage
 from megabrain.gateway.routing import Candidate
 
 _FIELDS = msgspec.json.Decoder(Fields)
@@ -38,6 +38,8 @@ MAX_FIELDS = 300_000
 MAX_STRINGS = 1_000_000
 #: Items of lists and fields of objects, in what is decoded to be translated.
 MAX_VALUES = 1_000_000
+#: Bytes of an event in which there may be no more than one token.
+FRAME = 512
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}":'))
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _ONE_KIND_OF_BRACKET = bytes.maketrans(b"{}", b"[]")
@@ -154,7 +156,7 @@ class Events(ABC):
     read is forwarded as it is, after a few searches of its bytes; only the others are parsed.
     """
 
-    __slots__ = ("error", "finished", "seen", "usage", "usage_is_final")
+    __slots__ = ("_bulk", "error", "finished", "seen", "usage", "usage_is_final")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -166,6 +168,13 @@ class Events(ABC):
         self.error: bytes | None = None
         #: Events with data so far, about one for each token.
         self.seen = 0
+        #: Bytes of those that have more than a token's, without what frames them.
+        self._bulk = 0
+
+    @property
+    def tokens(self) -> int:
+        """Of the answer so far, at a guess."""
+        return max(self.seen, self._bulk // BYTES_PER_TOKEN)
 
     def over(self) -> bool:
         """Nothing more of the answer is for the caller."""
@@ -176,7 +185,9 @@ class Events(ABC):
         if self.over():
             return b""
         if self.plain(block):
-            self.seen += block.count(b"\n\n")
+            events = block.count(b"\n\n")
+            self.seen += events
+            self._weigh(block, events)
             return block
         out = []
         for raw in sse.split(block):
@@ -187,10 +198,20 @@ class Events(ABC):
                     out.append(raw)
                 continue
             self.seen += 1
+            self._weigh(raw, 1)
             out.append(self.read(event, raw))
             if self.over():
                 break
         return b"".join(out)
+
+    def _weigh(self, block: bytes, events: int) -> None:
+        bulk = len(block) - events * FRAME
+        if bulk > 0 and not self.repeats(block):
+            self._bulk += bulk
+
+    def repeats(self, block: bytes) -> bool:
+        """Whether a long block tells once more what is known: of the request, or the answer."""
+        return False
 
     def is_sign_of_life(self, event: sse.Event) -> bool:
         """Whether the event says nothing but that more will come, as a comment does."""

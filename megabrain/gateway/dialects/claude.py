@@ -164,8 +164,8 @@ def thinking(prompt: Prompt, rules: Claude, max_output: int | None) -> Thinking:
     limit = output_limit(rules, prompt.max_output, max_output)
     effort, budget = prompt.effort, prompt.thinking_budget
     adaptive = {"type": "adaptive", "display": "summarized"}
-    if effort is None and budget is None:
-        return Thinking(adaptive if prompt.reasons and rules.adaptive else None, None, limit)
+    if effort is None and budget is None and (rules.adaptive or not prompt.reasons):
+        return Thinking(adaptive if prompt.reasons else None, None, limit)
     if effort is Effort.NONE:
         return _no_thinking(rules, limit)
     if rules.budget and (budget is not None or not rules.adaptive):
@@ -212,19 +212,22 @@ def _counted(effort: Effort | None, budget: int | None, limit: int, ceiling: int
 
 # Sampling and tools -----------------------------------------------------------------------------
 
+_SAMPLING = ("temperature", "top_p", "top_k")
+
 
 def sampling(prompt: Prompt, rules: Claude, asked: Thinking) -> dict[str, float | int]:
-    """The sampling parameters that the model takes, under Anthropic's names."""
-    if not rules.sampling or asked.on:
-        return {}
+    """The sampling parameters that the model takes, under Anthropic's names; others are dropped."""
     found: dict[str, float | int] = {}
-    if prompt.temperature is not None:
-        found["temperature"] = min(prompt.temperature, 1.0)
-    elif prompt.top_p is not None:
-        # Not both at once.
-        found["top_p"] = prompt.top_p
-    if prompt.top_k is not None:
-        found["top_k"] = prompt.top_k
+    if rules.sampling and not asked.on:
+        if prompt.temperature is not None:
+            found["temperature"] = min(prompt.temperature, 1.0)
+        elif prompt.top_p is not None:
+            # Not both at once.
+            found["top_p"] = prompt.top_p
+        if prompt.top_k is not None:
+            found["top_k"] = prompt.top_k
+    given = (name for name in _SAMPLING if getattr(prompt, name) is not None)
+    prompt.dropped += [name for name in given if name not in found]
     return found
 
 

@@ -72,6 +72,11 @@ class Image(msgspec.Struct):
     detail: str | None = None
     cache: Cache | None = None
 
+    def __post_init__(self) -> None:
+        # Many write it so, and only some companies take it.
+        if self.media_type == "image/jpg":
+            self.media_type = "image/jpeg"
+
 
 class Document(msgspec.Struct):
     """A file: base64 `data` of a media type (usually application/pdf), plain `text`, or a `url`."""

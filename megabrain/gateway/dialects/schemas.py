@@ -1,4 +1,4 @@
-"""JSON schemas of tools and answers, as OpenAI and the hosts that follow it take them."""
+"""JSON schemas of tools and answers, as all but Claude take them."""
 
 from megabrain.gateway.dialects.neutral import Json
 
@@ -6,9 +6,11 @@ from megabrain.gateway.dialects.neutral import Json
 def of_parameters(schema: object) -> Json:
     """A schema that says it is of an object with properties, without which some refuse it."""
     known: Json = schema if isinstance(schema, dict) else {}
-    if known.get("type") == "object" and "properties" in known:
+    properties = known.get("properties")
+    if known.get("type") == "object" and isinstance(properties, dict):
         return known
-    return {**known, "type": "object", "properties": known.get("properties") or {}}
+    properties = properties if isinstance(properties, dict) else {}
+    return {**known, "type": "object", "properties": properties}
 
 
 def can_be_strict(schema: object) -> bool:

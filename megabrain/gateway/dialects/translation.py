@@ -16,13 +16,17 @@ from megabrain.gateway import sse
 from megabrain.gateway.dialects.base import Ask, Events
 from megabrain.gateway.dialects.neutral import (
     Answer,
+    CallDelta,
     Ended,
     Event,
     Failed,
     Json,
     Origin,
     Prompt,
+    ReasoningDelta,
+    RefusalDelta,
     Started,
+    TextDelta,
 )
 from megabrain.gateway.errors import Problem
 from megabrain.gateway.metering import Usage
@@ -178,6 +182,10 @@ class TranslatedEvents(Events):
         for at, event in enumerate(events):
             self.seen += 1
             match event:
+                case TextDelta(text=text) | RefusalDelta(text=text) | ReasoningDelta(text=text):
+                    self._bulk += len(text)
+                case CallDelta(arguments=text):
+                    self._bulk += len(text)
                 case Started():
                     self.usage = event.usage
                 case Ended():

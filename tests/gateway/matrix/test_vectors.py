@@ -159,6 +159,7 @@ def test_everything_that_claude_says_arrives_and_goes_back(agent, key, settings,
         row = usage_row()
         counted = (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens)
         assert (*counted, row.output_tokens) == (5, 100, 30, 40)
+        assert row.cache_write_long_tokens == 20
         history = caller.results(told, ["noon", "21 degrees"])
         caller.ask(agent, CLAUDE, Asked(tools=True, effort="high", history=history), stream=True)
         said = json.loads(upstream.requests[-1])["messages"][1]["content"]

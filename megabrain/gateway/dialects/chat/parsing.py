@@ -14,7 +14,7 @@ import msgspec
 from megabrain.gateway.dialects.base import Ask, Unreadable
 from megabrain.gateway.dialects.chat.content import cache_of, text_of
 from megabrain.gateway.dialects.chat.conversation import Conversation
-from megabrain.gateway.dialects.chat.tools import chosen, offered
+from megabrain.gateway.dialects.chat.tools import chosen, offer
 from megabrain.gateway.dialects.neutral import Effort, Format, Json, Prompt, Reasoning, Refusal
 from megabrain.gateway.dialects.tool_names import ToolNames
 from megabrain.gateway.dialects.translation import Inexpressible
@@ -45,7 +45,7 @@ def parse(ask: Ask, account_id: UUID) -> ChatPrompt:
     _refuse(fields)
     prompt = ChatPrompt(stream=ask.stream, wants_usage=ask.wants_usage)
     names = ToolNames()
-    prompt.tools = offered(fields, names)
+    offer(fields, prompt, names)
     conversation = Conversation(names, account_id)
     conversation.system += text_of(fields.get("system"))
     messages = fields.get("messages")
@@ -105,8 +105,7 @@ def _decoded(ask: Ask, names: frozenset[str]) -> Json:
 
 def _refuse(fields: Json) -> None:
     """Raises Inexpressible for what has no equal elsewhere and is no mere preference."""
-    answers = fields.get("n")
-    if isinstance(answers, int) and answers > 1:
+    if fields.get("n") not in (None, 1):
         raise Inexpressible("This model gives one answer at a time: leave out n.", "n")
     modalities = fields.get("modalities")
     if fields.get("audio") or (isinstance(modalities, list) and "audio" in modalities):
@@ -122,6 +121,8 @@ def _note_effort(fields: Json, prompt: Prompt) -> None:
     off = options.get("enabled") is False or thinking.get("type") == "disabled"
     if prompt.effort is None and off:
         prompt.effort = Effort.NONE
+    switched_on = thinking.get("type") in ("adaptive", "enabled")
+    prompt.reasons = switched_on or options.get("enabled") is True
     for budget in (options.get("max_tokens"), thinking.get("budget_tokens")):
         if prompt.thinking_budget is None and (tokens := _whole(budget)):
             prompt.thinking_budget = tokens

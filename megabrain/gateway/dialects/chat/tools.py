@@ -21,14 +21,17 @@ _INPUT = {
 }
 
 
-def offered(fields: Json, names: ToolNames) -> list[Tool]:
-    """The tools of a request. One that is repeated keeps its place and has its last definition."""
+def offer(fields: Json, prompt: Prompt, names: ToolNames) -> None:
+    """Note the tools of a request. One that is repeated keeps its place and has its last
+    definition."""
     found: dict[str, Tool] = {}
     for entry in (*_objects(fields.get("tools")), *map(_legacy, _objects(fields.get("functions")))):
         tool = _tool(entry, names)
         if tool is not None:
             found[tool.name] = tool
-    return list(found.values())
+        else:
+            prompt.dropped.append(f"tools.{entry.get('type')}")
+    prompt.tools = list(found.values())
 
 
 def chosen(fields: Json, prompt: Prompt, names: ToolNames) -> None:

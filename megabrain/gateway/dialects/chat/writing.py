@@ -60,6 +60,8 @@ def request(prompt: Prompt, target: Target) -> Json:
         "prompt_cache_key": prompt.cache_key,
     }
     body |= {name: value for name, value in options.items() if value is not None}
+    if prompt.top_k is not None:
+        prompt.dropped.append("top_k")
     if prompt.stream:
         body["stream"] = True
         if target.provider.usage_option:

@@ -1,15 +1,20 @@
 """Text completions and fill-in-the-middle, at hosts that have an endpoint for them."""
 
+from dataclasses import replace
+
 import msgspec
 
-from byok.providers.base import Endpoint, Provider
+from byok.providers.base import Endpoint, Fields, Provider
 from megabrain.gateway import sse
 from megabrain.gateway.dialects.base import Ask, Events, Unreadable, decoded
 from megabrain.gateway.dialects.chat.passing import Chat, ChatEvents
-from megabrain.gateway.dialects.completions.shapes import Shape, shaped
+from megabrain.gateway.dialects.completions.shapes import SEVERAL, Shape, only_one, shaped
+from megabrain.gateway.dialects.translation import Inexpressible
+from megabrain.gateway.routing import Candidate
 
 _ENCODER = msgspec.json.Encoder()
 _WORD = msgspec.json.Decoder(str)
+_WORDS = msgspec.json.Decoder(list[str])
 
 
 class Completions(Chat):
@@ -27,6 +32,11 @@ class Completions(Chat):
 
     def at(self, provider: Provider) -> "Completions":
         return self
+
+    def write(self, ask: Ask, candidate: Candidate) -> bytes:
+        if candidate.endpoint is Endpoint.FIM:
+            ask = replace(ask, fields=_to_fill_in(ask.fields))
+        return super().write(ask, candidate)
 
     def answered(self, ask: Ask, answer: bytes) -> bytes:
         said = decoded(answer)
@@ -75,6 +85,22 @@ class CompletionEvents(ChatEvents):
             return b""
         changed = shaped(chunk, self._shape, stream=True)
         return raw if changed is None else sse.Event(_ENCODER.encode(changed).decode()).emit()
+
+
+def _to_fill_in(fields: Fields) -> Fields:
+    """The fields of one text to be filled in, which hosts take in no list. Raises Inexpressible."""
+    try:
+        only_one({name: msgspec.json.decode(fields[name]) for name in SEVERAL if name in fields})
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"The body cannot be read: {error}.") from None
+    prompt = fields.get("prompt", msgspec.Raw(b""))
+    if not bytes(prompt).startswith(b"["):
+        return fields
+    try:
+        (text,) = _WORDS.decode(prompt)
+    except (ValueError, UnicodeDecodeError):
+        raise Inexpressible("This model takes one prompt of text in a call.", "prompt") from None
+    return {**fields, "prompt": msgspec.Raw(_ENCODER.encode(text))}
 
 
 def _given(ask: Ask, name: str) -> bool:

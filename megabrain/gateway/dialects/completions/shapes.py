@@ -4,8 +4,14 @@ Mistral AI fills in in Chat's shape, DeepSeek and Inception in the other; each c
 of the endpoint that was asked. Source: providers.md §§ 5, 6 and 13.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+
+from megabrain.gateway.dialects.translation import Inexpressible
+
+#: Fields that ask for several answers.
+SEVERAL = ("n", "best_of")
 
 Json = dict[str, Any]
 
@@ -13,6 +19,13 @@ Json = dict[str, Any]
 class Shape(StrEnum):
     CHAT = "chat"
     TEXT = "text"
+
+
+def only_one(wanted: Mapping[str, object]) -> None:
+    """Raises Inexpressible where a field of SEVERAL says anything else, also as no number."""
+    for name in SEVERAL:
+        if wanted.get(name) not in (None, 1):
+            raise Inexpressible(f"This model gives one answer at a time: leave out {name}.", name)
 
 
 def shaped(answer: Json, shape: Shape, *, stream: bool) -> Json | None:

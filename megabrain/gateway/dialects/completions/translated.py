@@ -10,6 +10,7 @@ from megabrain.gateway import sse
 from megabrain.gateway.dialects.base import Ask, Unreadable
 from megabrain.gateway.dialects.chat.passing import DONE, KEEP_ALIVE, failure_event
 from megabrain.gateway.dialects.chat.usage import write_usage
+from megabrain.gateway.dialects.completions.shapes import only_one
 from megabrain.gateway.dialects.neutral import (
     Answer,
     Ended,
@@ -55,9 +56,7 @@ class CompletionsCallerSide(CallerSide):
             asked = msgspec.json.decode(ask.body, type=_Request)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unreadable(f"The request cannot be read: {error}.") from None
-        for name in ("n", "best_of"):
-            if (getattr(asked, name) or 1) > 1:
-                raise Inexpressible(f"{name} above 1 is not supported by this model.", name)
+        only_one({"n": asked.n, "best_of": asked.best_of})
         if asked.echo:
             raise Inexpressible("echo is not supported by this model.", "echo")
         if asked.suffix:

@@ -52,7 +52,7 @@ _BEFORE_TOOLS = (Finish.LENGTH, Finish.FILTERED, Finish.BROKEN, Finish.CONTEXT_F
 
 
 def read_answer(body: bytes) -> Answer | None:
-    """The answer in a 200's body, or None when it is something else."""
+    """The answer in a 200's body, or None when it is something else, or the model broke it off."""
     found = decoded(body)
     output = found.get("output") if found else None
     message = output.get("message") if isinstance(output, dict) else None
@@ -64,6 +64,8 @@ def read_answer(body: bytes) -> Answer | None:
     blocks = [block for at, part in enumerate(parts) if (block := _block(part, at)) is not None]
     called = any(isinstance(block, ToolCall) for block in blocks)
     finish, stop = _finish(found, called)
+    if finish is Finish.BROKEN:
+        return None
     return Answer(blocks=blocks, finish=finish, stop_sequence=stop, usage=_usage(found))
 
 
@@ -110,13 +112,22 @@ def _finish(said: Json, called: bool) -> tuple[Finish, str | None]:
 
 def _usage(said: Json) -> Usage | None:
     """Tokens read from the cache and written to it are no part of the input here."""
-    if not isinstance(said.get("usage"), dict):
+    used = said.get("usage")
+    if not isinstance(used, dict):
         return None
+    written = count(used, "cacheWriteInputTokens")
+    details = used.get("cacheDetails")
+    for_an_hour = sum(
+        count(each, "inputTokens")
+        for each in (details if isinstance(details, list) else ())
+        if _word(each, "ttl") == "1h"
+    )
     return Usage(
-        input_tokens=count(said, "usage", "inputTokens"),
-        cache_read_tokens=count(said, "usage", "cacheReadInputTokens"),
-        cache_write_tokens=count(said, "usage", "cacheWriteInputTokens"),
-        output_tokens=count(said, "usage", "outputTokens"),
+        input_tokens=count(used, "inputTokens"),
+        cache_read_tokens=count(used, "cacheReadInputTokens"),
+        cache_write_tokens=written,
+        cache_write_long_tokens=min(for_an_hour, written),
+        output_tokens=count(used, "outputTokens"),
     )
 
 
@@ -190,7 +201,7 @@ class ConverseReader(Reader):
         #: Of the blocks that are calls: which call of the answer each is.
         self._calls: dict[int, int] = {}
         self._thinking: dict[int, _Thinking] = {}
-        self._stopped: Ended | None = None
+        self._stopped: Ended | Failed | None = None
         self._usage: Usage | None = None
 
     def read(self, event: sse.Event) -> list[Event]:
@@ -205,7 +216,7 @@ class ConverseReader(Reader):
                 case "messageStart":
                     return [Started()]
                 case "messageStop":
-                    return self._message_stop(decoded(event.data) or {})
+                    return self._message_stop(event.data)
                 case "metadata":
                     return self._metadata(decoded(event.data) or {})
                 case "error":
@@ -259,9 +270,12 @@ class ConverseReader(Reader):
             return [ReasoningDone("bedrock" if native else None, native)]
         return [CallDone(self._calls[at])] if at in self._calls else []
 
-    def _message_stop(self, said: Json) -> list[Event]:
-        finish, stop = _finish(said, bool(self._calls))
-        self._stopped = Ended(finish, stop)
+    def _message_stop(self, data: str) -> list[Event]:
+        finish, stop = _finish(decoded(data) or {}, bool(self._calls))
+        if finish is Finish.BROKEN:
+            self._stopped = Failed(data.encode(), usage_is_final=True)
+        else:
+            self._stopped = Ended(finish, stop)
         return self._thought_through()
 
     def _metadata(self, said: Json) -> list[Event]:

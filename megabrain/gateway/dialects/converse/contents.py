@@ -31,11 +31,12 @@ from megabrain.gateway.dialects.translation import Inexpressible
 #: What a tool said that said nothing, and what a user says who only attaches a file.
 NO_OUTPUT = "(no output)"
 SEE_ATTACHED = "See the attached file."
+#: What is in a file that is empty, for Bedrock wants a byte at least.
+EMPTY = "(empty)"
 
 _IMAGES = {
     "image/png": "png",
     "image/jpeg": "jpeg",
-    "image/jpg": "jpeg",
     "image/gif": "gif",
     "image/webp": "webp",
 }
@@ -128,7 +129,7 @@ class Contents:
                 "messages",
             )
         if block.text or not block.data:
-            kind, data = "txt", base64.b64encode(block.text.encode()).decode()
+            kind, data = "txt", base64.b64encode((block.text or EMPTY).encode()).decode()
         else:
             kind, data = _document_format(block), _base64(block.data)
         return {"format": kind, "name": self._name(block.name), "source": {"bytes": data}}
@@ -188,10 +189,21 @@ def _document_format(block: Document) -> str:
     ending = block.name.rpartition(".")[2].lower()
     if kind is None and ending in _DOCUMENTS.values():
         kind = ending
+    if kind is None and _is_text(block.data):
+        kind = "txt"
     if kind is None:
         kinds = ", ".join(sorted(_DOCUMENTS.values()))
         raise Inexpressible(f"Bedrock takes no documents of this kind, only {kinds}.", "messages")
     return kind
+
+
+def _is_text(data: str) -> bool:
+    """Whether the data is that of a text, as source code is."""
+    try:
+        base64.b64decode(data).decode()
+    except ValueError:
+        return False
+    return True
 
 
 def _base64(data: str) -> str:

@@ -21,8 +21,6 @@ class Family(msgspec.Struct, kw_only=True, frozen=True):
     """The rules for one family of models."""
 
     claude: bool = False
-    #: The limit of output, where it is lower than the one that the model's own company gives.
-    max_output: int | None = None
     #: Temperature and top_p.
     sampling: bool = True
     stop: bool = True
@@ -79,16 +77,15 @@ _TABLE = (
         ),
     ),
     ("amazon.nova", _NOVA),
-    ("openai.gpt-oss", Family(max_output=16_384, stop=False, schema=True, reasoning=_gpt_oss)),
+    ("openai.gpt-oss", Family(stop=False, schema=True, reasoning=_gpt_oss)),
     ("openai.gpt-5", Family(stop=False, sampling=False, schema=True, reasoning=_gpt_5_6)),
     ("openai.", Family(stop=False, sampling=False, schema=True, reasoning=_gpt_6)),
-    ("mistral.", Family(max_output=8192, schema=True, nine=True)),
-    ("deepseek.", Family(max_output=81_920, schema=True)),
+    ("mistral.", Family(schema=True, nine=True)),
+    ("deepseek.", Family(schema=True)),
     ("moonshotai.", Family(schema=True)),
-    ("minimax.", Family(max_output=98_304, schema=True)),
-    ("zai.", Family(max_output=101_376, schema=True)),
+    ("minimax.", Family(schema=True)),
+    ("zai.", Family(schema=True)),
     ("qwen.", Family(schema=True)),
-    ("meta.llama3", Family(max_output=4096)),
 )
 _OTHER = Family()
 

@@ -5,7 +5,7 @@ Source: dialects.md §§ 1, 2, 5, 7, 8 and 9.5.
 
 import msgspec
 
-from megabrain.gateway.dialects import claude
+from megabrain.gateway.dialects import claude, schemas
 from megabrain.gateway.dialects.converse.contents import Contents, cache_point, tools_in
 from megabrain.gateway.dialects.converse.families import Family, family
 from megabrain.gateway.dialects.neutral import (
@@ -98,7 +98,8 @@ def _config(prompt: Prompt, target: Target, rules: Family, *, limited: bool) -> 
     """Limits and sampling; `limited` says that the model takes any."""
     config: Json = {}
     if prompt.max_output is not None and limited:
-        config["maxTokens"] = _at_most(prompt.max_output, target.max_output, rules.max_output)
+        highest = target.max_output or prompt.max_output
+        config["maxTokens"] = max(1, min(prompt.max_output, highest))
     if prompt.stop and not rules.stop:
         prompt.dropped.append("stop")
     elif stops := [stop for stop in prompt.stop if stop.strip()]:
@@ -168,10 +169,6 @@ def _one_at_a_time(choice: Choice) -> Json:
     return {"type": kind, **named, "disable_parallel_tool_use": True}
 
 
-def _at_most(wanted: int, *limits: int | None) -> int:
-    return max(1, min([wanted, *(limit for limit in limits if limit is not None)]))
-
-
 # Tools ------------------------------------------------------------------------------------------
 
 
@@ -202,9 +199,8 @@ def _tool_config(prompt: Prompt, tools: list[Tool], choice: Choice, rules: Famil
 def _spec(tool: Tool) -> Json:
     """A definition. Its strictness is left out, for some models refuse to hear of it."""
     schema = {name: value for name, value in tool.parameters.items() if name != "$schema"}
-    schema = {"properties": {}, **schema, "type": "object"}
     described = {"description": tool.description} if tool.description.strip() else {}
-    return {"name": tool.name, **described, "inputSchema": {"json": schema}}
+    return {"name": tool.name, **described, "inputSchema": {"json": schemas.of_parameters(schema)}}
 
 
 # JSON -------------------------------------------------------------------------------------------

@@ -127,6 +127,11 @@ class _Reading:
             events += self._candidate(first)
         return events
 
+    @property
+    def broken(self) -> bool:
+        """Whether the model failed to say what it would. The calls that it did make count."""
+        return self._finish is Finish.BROKEN and not self._calls
+
     def end(self) -> list[Event]:
         """The end of the answer; nothing where no reason for it has been given."""
         if self._finish is None:
@@ -229,7 +234,13 @@ class GeminiReader(Reader):
             return []
         if body.get("error"):
             return [Failed(event.data.encode(), self._reading.usage)]
-        return self._reading.piece(body)
+        events = self._reading.piece(body)
+        if self._reading.broken:
+            # Without a beginning: where nothing else was said, the call can be tried once more.
+            said = [each for each in events if not isinstance(each, Started)]
+            failed = Failed(event.data.encode(), self._reading.usage, usage_is_final=True)
+            return [*said, failed]
+        return events
 
     @property
     def usage(self) -> Usage | None:
@@ -240,7 +251,8 @@ class GeminiReader(Reader):
 
 
 def read_answer(body: bytes) -> Answer | None:
-    """The answer in a 200's body, or None when it is something else: an error, or nothing."""
+    """The answer in a 200's body, or None when it is something else: an error, nothing, or what
+    the model broke off."""
     found = decoded(body)
     if found is None or found.get("error"):
         return None
@@ -248,6 +260,8 @@ def read_answer(body: bytes) -> Answer | None:
         return None
     reading = _Reading()
     events = reading.piece(found)
+    if reading.broken:
+        return None
     reading.settle()
     *said, ended = events + reading.end()
     assert isinstance(ended, Ended)

@@ -34,8 +34,12 @@ from megabrain.gateway.dialects.translation import Inexpressible, Target
 #: Passes where a signature is wanted: for calls that another model has made.
 DUMMY_SIGNATURE = "skip_thought_signature_validator"
 _SIGNING = (3, 0)
+#: Before these, a conversation may end with the beginning of the answer.
+_NOT_BEGUN = (3, 5)
 #: Says what a result is that has no text beside its pictures.
 _ATTACHED = "The result is attached."
+#: What is in a file that is empty.
+_EMPTY = "(empty)"
 
 # A function's name begins with a letter or an underscore, and a tool's may not. With this before
 # it, it does; one that looks as if that had been done already gets it once more.
@@ -56,10 +60,13 @@ def tool_name(function: str) -> str:
 
 def contents(prompt: Prompt, target: Target) -> list[Json]:
     """The turns of a conversation, repaired where Gemini would refuse them."""
+    known = generation(target.upstream_model)
     turns = alternating(
-        prompt.turns, returned=lambda reasoning: reasoning.returns_to("google", target.origin)
+        prompt.turns,
+        returned=lambda reasoning: reasoning.returns_to("google", target.origin),
+        ends_with_user=known >= _NOT_BEGUN,
     )
-    signing = generation(target.upstream_model) >= _SIGNING
+    signing = known >= _SIGNING
     names: dict[str, str] = {}
     written = []
     for turn in turns:
@@ -132,8 +139,9 @@ def _result(result: ToolResult, name: str, *, nested: bool) -> tuple[Json, list[
 
 def _media(block: Image | Document) -> Json:
     """A picture or a file, as its data or, since Google fetches those itself, as its address."""
-    if isinstance(block, Document) and block.text:
-        return {"text": f"{block.name}\n\n{block.text}" if block.name else block.text}
+    if isinstance(block, Document) and not block.data and not block.url:
+        text = block.text or _EMPTY
+        return {"text": f"{block.name}\n\n{text}" if block.name else text}
     if block.data:
         usual = "image/png" if isinstance(block, Image) else "application/pdf"
         return {"inlineData": {"mimeType": block.media_type or usual, "data": block.data}}

@@ -7,6 +7,7 @@ github.com/googleapis/python-genai, as of November 2026.
 
 import msgspec
 
+from megabrain.gateway.dialects import schemas
 from megabrain.gateway.dialects.base import decoded
 from megabrain.gateway.dialects.gemini.contents import contents, function_name
 from megabrain.gateway.dialects.gemini.thinking import generation, thinking_config
@@ -88,11 +89,7 @@ def _declared(tool: Tool) -> Json:
     declared: Json = {"name": function_name(tool.name)}
     if tool.description:
         declared["description"] = tool.description
-    declared["parametersJsonSchema"] = {
-        "type": "object",
-        "properties": {},
-        **_schema(tool.parameters),
-    }
+    declared["parametersJsonSchema"] = schemas.of_parameters(_schema(tool.parameters))
     return declared
 
 

@@ -26,6 +26,7 @@ _LOW_TO_XHIGH = (*_LOW_TO_HIGH, Effort.XHIGH)
 _LEVELS: Sequence[tuple[str, tuple[Effort, ...]]] = (
     ("gemini-4-hydrogen", _LOW_TO_XHIGH),
     ("gemini-4-neon", _LOW_TO_XHIGH),
+    ("gemini-3.1-pro", _LOW_TO_HIGH),
     ("gemini-3.7", _LOW_TO_HIGH),
     ("gemini-3.8", _LOW_TO_HIGH),
     ("gemini-3", _MINIMAL_TO_HIGH),

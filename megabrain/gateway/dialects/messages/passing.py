@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from byok.providers.base import Endpoint, Fields, Provider
+from byok.providers.errors import failed_within
 from megabrain.gateway import sse
 from megabrain.gateway.dialects.base import Ask, Dialect, Events, decoded
 from megabrain.gateway.dialects.claude import claude, is_claude
@@ -34,7 +35,7 @@ class Messages(Dialect):
 
     def passes(self, ask: Ask, provider: Provider) -> bool:
         on_bedrock = Endpoint.INVOKE_MODEL in provider.endpoints
-        if on_bedrock and b'"format"' in bytes(ask.fields.get("output_config", b"")):
+        if on_bedrock and _asks_for_format(ask.fields):
             # Amazon's schema has no such field; another way to JSON has to be taken.
             return False
         # Instructions in the middle of a conversation are Anthropic's own; Claude Code sends them
@@ -118,13 +119,14 @@ class MessagesEvents(Events):
             and block.count(b"\n\n") == block.count(b"}\n\n")
             and b'"message_' not in block
             and b'"error"' not in block
+            and b'"base_resp"' not in block
             and b"\r" not in block
         )
 
     def read(self, event: sse.Event, raw: bytes) -> bytes:
         said = decoded(event.data)
         kind = said.get("type") if said else None
-        if said is None or kind == "error":
+        if said is None or is_error(said):
             self.error = event.data.encode()
             return b""
         if kind == "message_start":
@@ -149,6 +151,17 @@ class MessagesEvents(Events):
 
     def failure(self, problem: Problem) -> bytes:
         return failure(problem)
+
+
+def _asks_for_format(fields: Fields) -> bool:
+    """Whether an answer of a certain form is asked for, in today's place or an earlier one."""
+    return "output_format" in fields or b'"format"' in bytes(fields.get("output_config", b""))
+
+
+def is_error(said: dict[str, object]) -> bool:
+    """Whether an event reports an error, also in the form of a company that only follows
+    Anthropic."""
+    return said.get("type") == "error" or failed_within(said)
 
 
 def failure(problem: Problem) -> bytes:

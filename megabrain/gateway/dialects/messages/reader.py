@@ -8,6 +8,7 @@ from megabrain.gateway import sse
 from megabrain.gateway.dialects.base import decoded
 from megabrain.gateway.dialects.claude import JSON_TOOL
 from megabrain.gateway.dialects.messages.answers import native
+from megabrain.gateway.dialects.messages.passing import is_error
 from megabrain.gateway.dialects.messages.stops import read_stop
 from megabrain.gateway.dialects.messages.usage import UsageSoFar
 from megabrain.gateway.dialects.neutral import (
@@ -82,7 +83,8 @@ class MessagesReader(Reader):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # One of another shape may well be new; one that is no object is no event.
             found = decoded(event.data)
-            return [] if found and found.get("type") != "error" else [self._failed(event)]
+            broken = found is None or is_error(found)
+            return [self._failed(event)] if broken else []
         match said.type:
             case "content_block_delta":
                 return _delta(self._open.get(said.index), said.delta)

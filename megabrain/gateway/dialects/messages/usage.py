@@ -18,10 +18,13 @@ def read_usage(said: Json) -> Usage:
                 if isinstance(each, dict) and each.get("type") in ("message", "compaction")
             ]
             parts = found or parts
+    written = sum(count(part, "cache_creation_input_tokens") for part in parts)
+    for_an_hour = sum(count(part, "cache_creation", "ephemeral_1h_input_tokens") for part in parts)
     return Usage(
         input_tokens=sum(count(part, "input_tokens") for part in parts),
         cache_read_tokens=sum(count(part, "cache_read_input_tokens") for part in parts),
-        cache_write_tokens=sum(count(part, "cache_creation_input_tokens") for part in parts),
+        cache_write_tokens=written,
+        cache_write_long_tokens=min(for_an_hour, written),
         output_tokens=sum(count(part, "output_tokens") for part in parts),
         reasoning_tokens=count(said, "output_tokens_details", "thinking_tokens"),
     )
@@ -49,6 +52,10 @@ def write_usage(usage: Usage | None) -> Json:
         "input_tokens": usage.input_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.cache_write_long_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_long_tokens,
+        },
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }

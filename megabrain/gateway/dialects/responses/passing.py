@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
-from byok.providers.base import Endpoint, Fields
+from byok.providers.base import Endpoint, Fields, Provider
 from megabrain.gateway import envelope, sse
 from megabrain.gateway.dialects.base import Ask, Dialect, Events, decoded
 from megabrain.gateway.dialects.chat import openai_error
@@ -20,6 +21,13 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENVELOPE = ENVELOPE_PREFIX.encode()
 
+#: Kinds of tools and of items that OpenAI alone has, and for which functions can stand.
+_NEWER = {
+    *("custom", "namespace", "tool_search", "additional_tools", "allowed_tools"),
+    *("custom_tool_call", "custom_tool_call_output", "tool_search_call", "tool_search_output"),
+}
+_MAY_BE_NEWER = (b'"custom', b'"namespace"', b'"tool_search', b'"additional_tools"')
+
 #: Of a response that has no answer, although it came with a 200.
 FAILED = ("failed", "cancelled")
 
@@ -29,12 +37,21 @@ class _Item(msgspec.Struct):
     encrypted_content: str | None = None
 
 
+class _Kind(msgspec.Struct):
+    type: object = None
+
+
 _ITEM = msgspec.json.Decoder(_Item)
+_KINDS = msgspec.json.Decoder(list[_Kind | str | None])
+_KIND = msgspec.json.Decoder(_Kind | str | None)
 
 
 class Responses(Dialect):
     endpoint = Endpoint.RESPONSES
     answer_fields = ("output",)
+
+    def passes(self, ask: Ask, provider: Provider) -> bool:
+        return provider.custom_tools or not _has_newer_tools(ask.fields)
 
     def error(self, problem: Problem, request_id: str) -> bytes:
         return openai_error(self, problem)
@@ -64,6 +81,26 @@ class Responses(Dialect):
         if len(kept) == len(items):
             return fields
         return {**fields, "input": msgspec.Raw(_ENCODER.encode(kept))}
+
+
+def _has_newer_tools(fields: Fields) -> bool:
+    """Whether tools are offered, or were called, that only OpenAI's own models can be told of."""
+    if _is_newer(fields, "tool_choice", _KIND):
+        return True
+    return any(
+        any(mark in bytes(fields.get(name, b"")) for mark in _MAY_BE_NEWER)
+        and _is_newer(fields, name, _KINDS)
+        for name in ("tools", "input")
+    )
+
+
+def _is_newer(fields: Fields, name: str, decoder: msgspec.json.Decoder[Any]) -> bool:
+    try:
+        found = decoder.decode(fields.get(name, b"null"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    kinds = found if isinstance(found, list) else [found]
+    return any(isinstance(each, _Kind) and str(each.type) in _NEWER for each in kinds)
 
 
 def _is_ours(item: msgspec.Raw) -> bool:
@@ -114,6 +151,10 @@ class ResponsesEvents(Events):
         if out:
             self._last = out
         return out
+
+    def repeats(self, block: bytes) -> bool:
+        # The response begins with what was asked, and each of its parts ends with all of it.
+        return b'.delta"' not in block or b'.done"' in block
 
     def read(self, event: sse.Event, raw: bytes) -> bytes:
         said = decoded(event.data)

@@ -30,6 +30,7 @@ from megabrain.gateway.dialects.responses.items import text_of
 from megabrain.gateway.dialects.responses.reading import (
     CALLS,
     arguments_of,
+    can_return,
     finish_of,
     parts_of,
     word,
@@ -169,7 +170,7 @@ class ResponsesReader(Reader):
         elif item.kind == "reasoning":
             if text := _after("".join(item.told), text_of(given)):
                 yield ReasoningDelta(text)
-            yield ReasoningDone("openai", given)
+            yield ReasoningDone("openai", given) if can_return(given) else ReasoningDone()
         elif item.call is not None:
             if text := _after("".join(item.told), arguments_of(given)):
                 yield CallDelta(item.call, text)

@@ -56,12 +56,19 @@ def blocks_of(item: Json, position: int) -> list[Block]:
     if kind == "message":
         return list(parts_of(item))
     if kind == "reasoning":
-        return [Reasoning(text_of(item), "openai", item)]
+        text = text_of(item)
+        return [Reasoning(text, "openai", item) if can_return(item) else Reasoning(text)]
     if kind in CALLS:
         name = word(item, "name")
         call_id = word(item, "call_id") or word(item, "id") or id_at(position, name)
         return [ToolCall(call_id, name, arguments_of(item))]
     return []
+
+
+def can_return(reasoning: Json) -> bool:
+    """Whether a reasoning item can be sent in the next turn. Without what is encrypted it stands
+    for something that was not kept, and is refused."""
+    return bool(word(reasoning, "encrypted_content"))
 
 
 def finish_of(response: Json, *, called: bool, refused: bool) -> Finish:

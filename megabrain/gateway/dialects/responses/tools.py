@@ -76,6 +76,7 @@ class ToolBox:
 
     def _named(self, choice: Json) -> str | None:
         """The name upstream of a tool that is chosen, or None for one that OpenAI runs."""
+        choice = _flat(choice)
         kind = choice.get("type")
         if kind in ("function", "custom"):
             namespace = choice.get("namespace")
@@ -90,6 +91,7 @@ class ToolBox:
         for tool in given if isinstance(given, list) else ():
             if not isinstance(tool, dict):
                 continue
+            tool = _flat(tool)
             kind = tool.get("type")
             if kind == "namespace" and namespace is None:
                 yield from self._read(tool.get("tools"), _word(tool, "name"))
@@ -119,6 +121,8 @@ class ToolBox:
         own_name = _word(tool, "name")
         parts = [_description(tool)]
         form = tool.get("format")
+        if isinstance(form, dict) and isinstance(form.get("grammar"), dict):
+            form = form["grammar"]
         if isinstance(form, dict) and isinstance(definition := form.get("definition"), str):
             parts.append(f"The input must fit this {form.get('syntax')} grammar:\n{definition}")
         return Tool(
@@ -129,6 +133,17 @@ class ToolBox:
             own_name=own_name,
             namespace=namespace,
         )
+
+
+def _flat(tool: Json) -> Json:
+    """A tool as Responses has it, also of one in Chat's or Anthropic's form: Cursor mixes them
+    (clients.md § 7.9)."""
+    kind = tool.get("type")
+    if kind in ("function", "custom") and isinstance(inside := tool.get(kind), dict):
+        return {**inside, "type": kind}
+    if kind in (None, "custom") and "input_schema" in tool:
+        return {**tool, "type": "function", "parameters": tool["input_schema"]}
+    return tool
 
 
 def found(tools: Iterable[Tool]) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 from megabrain.gateway.dialects.neutral import Json
 from megabrain.gateway.metering import Usage, count
 
+_WRITTEN_BY_LIFETIME = ("input_tokens_details", "cache_write_tokens_details")
+
 
 # Any: an answer is whatever JSON the provider sent.
 def usage_of(answer: dict[str, Any] | None) -> Usage | None:
@@ -18,6 +20,7 @@ def usage_of(answer: dict[str, Any] | None) -> Usage | None:
         # Perplexity's name for it.
         read=read or count(said, "input_tokens_details", "cache_read_input_tokens"),
         write=count(said, "input_tokens_details", "cache_write_tokens"),
+        write_long=count(said, *_WRITTEN_BY_LIFETIME, "ttl_12h_tokens"),
         output=count(said, "output_tokens"),
         reasoning=count(said, "output_tokens_details", "reasoning_tokens"),
     )
