@@ -69,7 +69,10 @@ def running_simulator() -> Iterator[RunningSimulator]:
 
 
 @pytest.fixture
-def simulator(running_simulator: RunningSimulator) -> RunningSimulator:
+def simulator(running_simulator: RunningSimulator) -> Iterator[RunningSimulator]:
     """The session's simulator, with nothing remembered from earlier tests."""
     running_simulator.clear()
-    return running_simulator
+    yield running_simulator
+    # Also for what is set up next for more than one test: a list may have been told to drip for
+    # ever, and whoever reads it to its end would wait as long.
+    running_simulator.clear()

@@ -10,6 +10,7 @@ words. Nothing leaves the machine. The modules, in the order a request meets the
     dialects/       one file a wire format: checks a request, writes answers and streams
     turn.py         a request in neutral terms, and the answer to it
     answers.py      what the make-believe model says, and which tools it calls
+    lists.py        how a list of models goes wrong
     prompt_cache.py how much of a prompt was seen before
 
 Run it with `python manage.py simulator`.

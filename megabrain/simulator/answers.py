@@ -91,12 +91,14 @@ def usage(turn: Turn, reply: Reply, cached: int, written: int = 0) -> Usage:
     """What the call cost: a token for four bytes of prompt, one for each piece of the answer."""
     reasoning = len(reply.thinking)
     called = sum(8 + len(call.arguments) // 4 for call in reply.calls)
+    for_an_hour = written and '"ttl": "1h"' in json.dumps(turn.body)
     return Usage(
         input=turn.input_tokens,
         output=max(1, reasoning + len(reply.text) + called),
         reasoning=reasoning,
         cache_read=min(cached, turn.input_tokens),
         cache_write=written,
+        cache_write_long=written if for_an_hour else 0,
     )
 
 

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import count, islice
+from itertools import count, islice, repeat
 from types import ModuleType
 
 import msgspec
 
-from megabrain.simulator import answers
+from megabrain.simulator import answers, lists
 from megabrain.simulator.connection import Call, Connection, Message, Receive, Send
 from megabrain.simulator.dialects import (
     chat,
@@ -26,6 +26,7 @@ from megabrain.simulator.faults import (
     REFUSALS,
     Behaviour,
     Fault,
+    ListFault,
     behaviour,
 )
 from megabrain.simulator.prompt_cache import PromptCache
@@ -95,6 +96,8 @@ class Simulator:
         self._record = record
         self._cache = PromptCache()
         self._flaky: dict[str, int] = {}
+        #: How the lists of these providers go wrong, whichever key asks, if any.
+        self.list_faults: dict[str, ListFault] = {}
         self._routes = {
             (method, f"/{provider.folder}{path}"): (provider, operation)
             for provider in PROVIDERS.values()
@@ -107,10 +110,11 @@ class Simulator:
         ]
 
     def clear(self) -> None:
-        """Forgets every call, cached prompt and flaky key."""
+        """Forgets every call, cached prompt, flaky key and list that was to go wrong."""
         self.calls.clear()
         self._cache.clear()
         self._flaky.clear()
+        self.list_faults.clear()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -211,7 +215,7 @@ class Exchange:
         elif fault is Fault.HANG:
             await self.connection.silence()
         elif self.operation is Operation.MODELS:
-            await self._json(self._models())
+            await self._list()
         elif self.operation is Operation.BALANCE:
             await self._json(self.provider.balance())
         else:
@@ -224,10 +228,23 @@ class Exchange:
             message = message.format(model=named[1].decode() if named else self.model_name)
         return Refused(case, message)
 
-    def _models(self) -> Json:
+    async def _list(self) -> None:
         if self.model_name:
-            return self.provider.describe(self.provider.model(self.model_name))
-        return self.provider.list_models(self.call.query)
+            await self._json(self.provider.describe(self.provider.model(self.model_name)))
+            return
+        fault = self.simulator.list_faults.get(self.provider.id) or self.behaviour.listing
+        if fault is ListFault.REFUSED:
+            raise Refused(Case.NO_ACCESS)
+        if fault is ListFault.HANG:
+            await self.connection.silence()
+        answer = lists.answer(self.provider.list_models(self.call), fault)
+        if fault is ListFault.DRIP:
+            await self._start(200)
+            await self.connection.pace(repeat(lists.DRIP), lists.DRIPS)
+        elif fault is ListFault.CUT:
+            await self._cut(answer.body)
+        else:
+            await self._whole(answer)
 
     async def _complete(self) -> None:
         """A call of a model."""
@@ -297,15 +314,19 @@ class Exchange:
             case Fault.BAD:
                 await self._whole(Answer(200, half))
             case Fault.CUT | Fault.END | Fault.STALL:
-                await self._start(200, {"content-length": str(len(encoded))})
-                await self.connection.write(half)
-                if fault is Fault.STALL:
-                    await self.connection.silence()
-                self.connection.drop()
+                await self._cut(encoded, stall=fault is Fault.STALL)
             case _ if blank:
                 await self.connection.finish(encoded)
             case _:
                 await self._whole(Answer(200, encoded))
+
+    async def _cut(self, body: bytes, *, stall: bool = False) -> None:
+        """Half of a body that was announced whole."""
+        await self._start(200, {"content-length": str(len(body))})
+        await self.connection.write(body[: len(body) // 2])
+        if stall:
+            await self.connection.silence()
+        self.connection.drop()
 
     async def _stream(self, dialect: ModuleType, events: Iterator[bytes], reply: Reply) -> None:
         fault = self.behaviour.fault

@@ -18,6 +18,23 @@
     flaky                 every other call is overloaded
     fast                  works, without reading or checking the request: for load tests
 
+Some words concern the list of models alone, and everything else works:
+
+    listempty             a list without a model
+    listtenth             less than a tenth of the models, but one
+    listbad               malformed JSON
+    listhtml              a page of HTML, as if it were the list
+    listcut               the connection drops in mid-answer
+    listhuge              an id of 10 MB
+    listtypes             every value is of another type
+    listprices            all prices are a hundred times what they were
+    listhang              no answer at all
+    listdrip              a few bytes a second, for ever
+    listredirect          a redirect to REDIRECTED
+    listrefused           no access
+
+Where the list is public no key says so, but `Simulator.list_faults`, by the provider's id.
+
 `echo` and `huge` also go before another one: `sim-echo-401`, `sim-huge-402`, `sim-echo-lateerror`.
 Hyphens may be left out (`sk-simok…`), for keys whose shape has none, and the letters be capitals
 (`AKIASIM429…`), as in the id of an access key of AWS; its secret is that of providers/bedrock.py.
@@ -54,6 +71,21 @@ class Fault(StrEnum):
     FAST = "fast"
 
 
+class ListFault(StrEnum):
+    EMPTY = "listempty"
+    TENTH = "listtenth"
+    BAD = "listbad"
+    HTML = "listhtml"
+    CUT = "listcut"
+    HUGE = "listhuge"
+    TYPES = "listtypes"
+    PRICES = "listprices"
+    HANG = "listhang"
+    DRIP = "listdrip"
+    REDIRECT = "listredirect"
+    REFUSED = "listrefused"
+
+
 REFUSALS = {
     Fault.BAD_KEY: Case.BAD_KEY,
     Fault.NO_CREDIT: Case.NO_CREDIT,
@@ -66,12 +98,15 @@ REFUSALS = {
 }
 
 _ALIASES = {"overloaded": Fault.OVERLOADED, "503": Fault.OVERLOADED, "late-error": Fault.LATE_ERROR}
-_NAMES = sorted([*(fault.value for fault in Fault), *_ALIASES], key=len, reverse=True)
+_NAMES = sorted(
+    [*(fault.value for fault in (*Fault, *ListFault)), *_ALIASES], key=len, reverse=True
+)
 _PATTERN = re.compile(rf"sim-?(?:(echo|huge)-?)?({'|'.join(_NAMES)})?")
 
 FOREIGN_KEY = "sk-proj-" + "Zx9" * 12
 """Looks like somebody else's key; `echo` repeats it beside the caller's own."""
 
+REDIRECTED = "/redirected"
 HUGE_BYTES = 10 * 1024 * 1024
 FLOOD_BYTES = 40 * 1024 * 1024
 FLOOD_EVENT_BYTES = 2 * 1024 * 1024
@@ -82,6 +117,7 @@ class Behaviour:
     """What one key asks of the simulator."""
 
     fault: Fault
+    listing: ListFault | None = None
     echo: bool = False
     huge: bool = False
 
@@ -100,6 +136,8 @@ def behaviour(key: str) -> Behaviour | None:
     if match is None or not any(match.groups()):
         return None
     prefix, name = match.groups()
+    if name in list(ListFault):
+        return Behaviour(Fault.NONE, ListFault(name), echo=prefix == "echo", huge=prefix == "huge")
     if name:
         fault = _ALIASES.get(name) or Fault(name)
     else:

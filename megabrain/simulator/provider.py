@@ -68,6 +68,8 @@ class Provider:
     """Fields of a Chat request that are refused, where not all unknown ones are."""
     wants_version = False
     """Whether a call of Messages must say `anthropic-version`; others ignore it."""
+    usual_output: int | None = None
+    """How many tokens a Chat answer has at most where the caller sets no limit."""
     shows_reasoning = True
     usage_unasked = False
     usage_at = UsageAt.OWN_EVENT
@@ -161,14 +163,20 @@ class Provider:
             }
         }
 
-    def list_models(self, query: Mapping[str, str]) -> Json:
-        return {"object": "list", "data": [self.describe(model) for model in self.models]}
+    def list_models(self, call: Call) -> Json:
+        """The page of its list that a call asks for. Raises Refused."""
+        listed = [self.describe(model) for model in self.models if model.listed]
+        return {"object": "list", "data": listed}
 
     def describe(self, model: Model) -> Json:
         return {"id": model.id, "object": "model", "created": 1_790_000_000, "owned_by": self.id}
 
     def balance(self) -> Json:
         raise Refused(Case.NO_SUCH_PATH)
+
+    def chat_extras(self) -> Json:
+        """What a Chat answer, and each event of one, has beside what OpenAI's have."""
+        return {}
 
     def chat_usage(self, usage: Usage) -> Json:
         return {

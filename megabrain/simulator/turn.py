@@ -52,7 +52,11 @@ class Model:
     refuses: frozenset[Rule] = frozenset()
     aliases: tuple[str, ...] = ()
     only: Operation | None = None
+    listed: bool = True
     fim: bool = False
+    #: Dollars for a million tokens of prompt, of answer, and of prompt read from the cache, then
+    #: the same for prompts above so many tokens, and that number. Only where a list tells.
+    price: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of a call; `input` counts cached ones, `output` counts reasoning."""
+    """Tokens of a call; `input` counts cached ones, `output` counts reasoning, and `cache_write`
+    those that stay cached for an hour."""
 
     input: int
     output: int
     reasoning: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_long: int = 0

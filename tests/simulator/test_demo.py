@@ -55,8 +55,11 @@ class Demo:
         return found(r"Sign in +(\S+) +password +(\S+)", self.output)
 
     @property
-    def curl(self) -> list[str]:
-        return shlex.split(found(r"^(curl .*)$", self.output)[0])
+    def curls(self) -> list[list[str]]:
+        """The printed lines: one for the account's key, one for its balance."""
+        lines = re.findall(r"^curl .*$", self.output, re.MULTILINE)
+        assert len(lines) == 2, self.output
+        return [shlex.split(line) for line in lines]
 
     def stop(self) -> int:
         """Ctrl-C."""
@@ -89,16 +92,16 @@ def running(home: Path) -> Iterator[Demo]:
             process.wait(30)
 
 
-def answer(demo: Demo) -> str:
-    """The text that the printed curl line streams."""
-    _, _, url, *options = demo.curl
+def answer(curl: list[str], payer: str) -> str:
+    """The text that a printed curl line streams."""
+    _, _, url, *options = curl
     pairs = list(zip(options[::2], options[1::2], strict=True))
     headers = dict(value.split(": ", 1) for option, value in pairs if option == "-H")
     body = next(value for option, value in pairs if option == "-d")
     pieces = []
     with requests.post(url, data=body, headers=headers, stream=True, timeout=20) as response:
         assert response.status_code == 200, response.text
-        assert response.headers["x-megabrain-payer"] == "byok"
+        assert response.headers["x-megabrain-payer"] == payer
         for line in response.iter_lines():
             if line.startswith(b"data: "):
                 event = json.loads(line.removeprefix(b"data: "))
@@ -106,10 +109,27 @@ def answer(demo: Demo) -> str:
     return "".join(pieces)
 
 
-def signs_in(demo: Demo) -> bool:
+def look_around(demo: Demo) -> None:
+    """Sign in with what is printed, and find what it says is there."""
     assert "Demo team" in demo.output
     assert "Letters, such as invitations and sign-up codes, are printed here." in demo.output
     email, password = demo.login
+    with signed_in(demo, email, password) as browser:
+        for address, words in {
+            "/dashboard/": "Simulator mode",
+            "/orgs/demo-team/byok/": "Use the OpenAI key",
+            "/account/billing/": "To try the balance with.",
+            "/account/subscriptions/": "Subscribe",
+        }.items():
+            page = browser.get(demo.address + address, timeout=20)
+            assert page.url.endswith(address)
+            assert words in page.text
+    with signed_in(demo, "staff@example.com", password) as browser:
+        assert "Administration" in browser.get(demo.address + "/admin/", timeout=20).text
+
+
+@contextmanager
+def signed_in(demo: Demo, email: str, password: str) -> Iterator[requests.Session]:
     with requests.Session() as browser:
         page = browser.get(demo.address + "/accounts/login/", timeout=20)
         token = found(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[0]
@@ -119,26 +139,22 @@ def signs_in(demo: Demo) -> bool:
             headers={"referer": page.url},
             timeout=20,
         )
-        dashboard = browser.get(demo.address + "/dashboard/", timeout=20)
-        team = browser.get(demo.address + "/orgs/demo-team/byok/", timeout=20)
-        return (
-            dashboard.url.endswith("/dashboard/")
-            and "Simulator mode" in dashboard.text
-            and "Use the OpenAI key" in team.text
-        )
+        yield browser
 
 
 def test_the_demo_prints_what_works_and_starts_again_where_it_stopped(tmp_path: Path):
     with running(tmp_path) as first:
-        assert "Say hello" in answer(first)
-        assert signs_in(first)
+        own, paid = first.curls
+        assert "Say hello" in answer(own, "byok")
+        assert "Say hello" in answer(paid, "balance")
+        look_around(first)
         assert first.stop() == 0
     with pytest.raises(requests.ConnectionError):
         requests.get(first.address, timeout=5)
     with running(tmp_path) as second:
         assert second.login == first.login
-        assert second.curl[3:] == first.curl[3:]
-        assert "Say hello" in answer(second)
+        assert [curl[3:] for curl in second.curls] == [curl[3:] for curl in first.curls]
+        assert "Say hello" in answer(second.curls[1], "balance")
         assert second.stop() == 0
     assert (tmp_path / "demo.json").stat().st_mode & 0o777 == 0o600
 

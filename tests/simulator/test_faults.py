@@ -14,6 +14,7 @@ from megabrain.simulator.faults import (
     HUGE_BYTES,
     Behaviour,
     Fault,
+    ListFault,
     behaviour,
 )
 from tests.simulator_fixture import RunningSimulator
@@ -79,6 +80,8 @@ def call(
         ("sk-sim-echo-1", Behaviour(Fault.BAD_REQUEST, echo=True)),
         ("sk-sim-echo-401", Behaviour(Fault.BAD_KEY, echo=True)),
         ("sk-sim-huge", Behaviour(Fault.SERVER_ERROR, huge=True)),
+        ("sk-sim-listempty-1", Behaviour(Fault.NONE, ListFault.EMPTY)),
+        ("AKIASIMLISTDRIP01234", Behaviour(Fault.NONE, ListFault.DRIP)),
         ("sk-proj-9f8e7d6c5b4a", None),
         ("sk-sim-", None),
     ],

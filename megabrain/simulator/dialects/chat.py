@@ -88,7 +88,7 @@ def read(body: Json, headers: Mapping[str, str], provider: Provider, operation: 
         tool_choice=_tool_choice(body.get("tool_choice")),
         parallel=body.get("parallel_tool_calls") is not False,
         thinking=provider.thinks(operation, body, model),
-        limit=body.get("max_completion_tokens") or body.get("max_tokens"),
+        limit=body.get("max_completion_tokens") or body.get("max_tokens") or provider.usual_output,
         stops=[stop] if isinstance(stop, str) else stop or [],
         schema=_schema(body),
     )
@@ -123,7 +123,7 @@ def whole(turn: Turn, reply: Reply, usage: Usage, number: int, provider: Provide
         "finish_reason": FINISH_REASONS[reply.finish],
     }
     return {
-        **_opening(turn, number, "chat.completion"),
+        **_opening(turn, number, provider, "chat.completion"),
         "choices": [choice],
         "usage": provider.chat_usage(usage),
     }
@@ -132,7 +132,7 @@ def whole(turn: Turn, reply: Reply, usage: Usage, number: int, provider: Provide
 def stream(
     turn: Turn, reply: Reply, usage: Usage, number: int, provider: Provider
 ) -> Iterator[bytes]:
-    opening = _opening(turn, number, "chat.completion.chunk")
+    opening = _opening(turn, number, provider, "chat.completion.chunk")
     counting = (turn.body.get("stream_options") or {}).get("include_usage") is True
 
     def chunk(delta: Json, finish: str | None = None) -> bytes:
@@ -251,13 +251,14 @@ def _check_messages(messages: list[Any]) -> None:
         )
 
 
-def _opening(turn: Turn, number: int, kind: str) -> Json:
+def _opening(turn: Turn, number: int, provider: Provider, kind: str) -> Json:
     return {
         "id": f"chatcmpl-{number:024x}",
         "object": kind,
         "created": CREATED + number,
         "model": turn.model.id,
         "system_fingerprint": "fp_simulated",
+        **provider.chat_extras(),
     }
 
 

@@ -143,7 +143,14 @@ def _usage(usage: Usage) -> Json:
         "totalTokens": usage.input + usage.output,
         "cacheReadInputTokens": usage.cache_read,
         "cacheWriteInputTokens": usage.cache_write,
-        "cacheDetails": [],
+        "cacheDetails": [
+            {"ttl": ttl, "inputTokens": tokens}
+            for ttl, tokens in (
+                ("1h", usage.cache_write_long),
+                ("5m", usage.cache_write - usage.cache_write_long),
+            )
+            if tokens
+        ],
     }
 
 

@@ -41,6 +41,7 @@ def read(
     rules.check_fields(body)
     contents = body.get("contents") or []
     rules.check_contents(contents)
+    rules.check_end(contents, model)
     rules.check_tools(body)
     rules.check_config(body, model)
     if rules.signs(model):

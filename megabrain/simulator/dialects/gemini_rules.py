@@ -49,6 +49,7 @@ _MIME = re.compile(
 )
 _DUMMIES = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
 _MOST_STOPS = 5
+_FINISH_ANSWERS = ("gemini-2", "gemini-3.1-")
 _URL_SAFE = str.maketrans("+/", "-_")
 _UNDERSCORE = re.compile(r"_([a-z])")
 #: Whose values are the caller's own JSON.
@@ -129,6 +130,12 @@ def check_contents(contents: list[Any]) -> None:
         previous = role
     if called:
         _check_pairs(called, [])
+
+
+def check_end(contents: list[Any], model: Model) -> None:
+    """The later models do not finish an answer that the caller has begun."""
+    if contents[-1].get("role") == "model" and not model.id.startswith(_FINISH_ANSWERS):
+        raise bad_request("Requests ending with a model turn are not supported.")
 
 
 def check_signatures(contents: list[Any], signed: Callable[[str, Json], str]) -> None:

@@ -54,6 +54,7 @@ def read(
     if "format" in (body.get("output_config") or {}):
         raise bad_request("output_config.format: Extra inputs are not permitted")
     _check_tools(body.get("tools") or [])
+    _check_sources(body.get("messages") or [])
     streamed = operation is Operation.INVOKE_STREAM
     # Not through the caller's headers: here, no beta is asked for in those.
     return messages.read(
@@ -75,6 +76,19 @@ def stream(
 
 def error_event(body: Json, sequence: int) -> bytes:
     return frames.exception("serviceUnavailableException", body)
+
+
+def _check_sources(messages: list[Json]) -> None:
+    """Nothing is fetched."""
+    for number, message in enumerate(messages):
+        content = message.get("content")
+        for at, block in enumerate(content if isinstance(content, list) else []):
+            kind = (block.get("source") or {}).get("type")
+            if kind in ("url", "file"):
+                raise bad_request(
+                    f"messages.{number}.content.{at}.{block['type']}.source: Input tag '{kind}' "
+                    "found using 'type' does not match any of the expected tags"
+                )
 
 
 def _check_tools(tools: list[Json]) -> None:

@@ -166,8 +166,8 @@ def _input_usage(usage: Usage) -> Json:
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cache_read,
         "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.cache_write,
-            "ephemeral_1h_input_tokens": 0,
+            "ephemeral_5m_input_tokens": usage.cache_write - usage.cache_write_long,
+            "ephemeral_1h_input_tokens": usage.cache_write_long,
         },
         "service_tier": "standard",
     }

@@ -1,7 +1,9 @@
 """Anthropic: Messages, and what its models refuse."""
 
+import re
 from collections.abc import Mapping
 
+from megabrain.simulator.connection import Call
 from megabrain.simulator.provider import Provider, Wording
 from megabrain.simulator.refusals import Case, Refused
 from megabrain.simulator.turn import Json, Model, Operation, Rule
@@ -97,7 +99,8 @@ class Anthropic(Provider):
             "request_id": "req_simulated",
         }
 
-    def list_models(self, query: Mapping[str, str]) -> Json:
+    def list_models(self, call: Call) -> Json:
+        query = call.query
         limit = int(query.get("limit", "20")) if query.get("limit", "20").isdecimal() else 0
         if not 1 <= limit <= 1000:
             raise Refused(Case.BAD_REQUEST, "limit: Input should be between 1 and 1000")
@@ -119,10 +122,16 @@ class Anthropic(Provider):
         return {
             "type": "model",
             "id": model.id,
-            "display_name": model.id.replace("-", " ").title(),
-            "created_at": "2026-09-01T00:00:00Z",
+            "display_name": _spoken(model.id),
+            # What it says where it does not know the day.
+            "created_at": "1970-01-01T00:00:00Z",
             "max_input_tokens": model.context,
             "max_tokens": model.output,
+            "capabilities": {
+                "image_input": {"supported": model.vision},
+                "structured_outputs": {"supported": True},
+                "thinking": {"supported": model.reasoning},
+            },
         }
 
     def headers(self, number: int) -> Mapping[str, str]:
@@ -135,6 +144,12 @@ class Anthropic(Provider):
             "cf-ray": f"{number:016x}-SIM",
             "server": "cloudflare",
         }
+
+
+def _spoken(id_: str) -> str:
+    """`Claude Haiku 4.5` of `claude-haiku-4-5-20251001`."""
+    words = re.sub(r"-\d{8}$", "", id_)
+    return re.sub(r"(\d)-(\d)", r"\1.\2", words).replace("-", " ").title()
 
 
 PROVIDER = Anthropic()

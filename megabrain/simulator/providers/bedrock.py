@@ -20,6 +20,7 @@ from megabrain.simulator.turn import Json, Model, Operation, Rule
 
 SECRET = "SimulatedSecret/ForEveryKeyId+0123456789"  # noqa: S105 - opens nothing but the simulator
 SESSION_TOKEN = "SimulatedSessionToken=="  # noqa: S105 - as above
+_PROFILES = "/inference-profiles"
 _SKEW = timedelta(minutes=5)
 _TIME = "%Y%m%dT%H%M%SZ"
 _AUTHORIZATION = re.compile(
@@ -80,7 +81,10 @@ _MODELS: tuple[tuple[Model, tuple[str, ...]], ...] = (
     (Model("openai.gpt-6.1-sol", 1_050_000, 128_000, refuses=_SAMPLING), _US),
     (Model("openai.gpt-6.1-terra", 1_050_000, 128_000, refuses=_SAMPLING), _US),
     (Model("openai.gpt-6-luna", 1_050_000, 128_000, refuses=_SAMPLING), _US),
+    (Model("openai.gpt-6-sol", 1_050_000, 128_000, refuses=_SAMPLING), _US),
     (Model("openai.gpt-5.6-terra", 1_050_000, 128_000, refuses=_SAMPLING), _US),
+    (Model("openai.gpt-5.6-sol", 1_050_000, 128_000, refuses=_SAMPLING), _US),
+    (Model("openai.gpt-5.6-luna", 1_050_000, 128_000, refuses=_SAMPLING), _US),
     (Model("openai.gpt-oss-120b-1:0", 131_072, 16_384), ()),
     (Model("openai.gpt-oss-20b-1:0", 131_072, 16_384), ()),
     (Model("xai.grok-4.6", 500_000, 500_000, reasoning=False), ()),
@@ -133,6 +137,7 @@ class Bedrock(Provider):
         ("POST", "/model/{model}/invoke-with-response-stream"): Operation.INVOKE_STREAM,
         ("POST", "/model/{model}/count-tokens"): Operation.BEDROCK_COUNT_TOKENS,
         ("GET", "/foundation-models"): Operation.MODELS,
+        ("GET", _PROFILES): Operation.MODELS,
     }
     sample_key = (
         f'{{"accessKeyId":"AKIASIMOK01234567890","secretAccessKey":"{SECRET}",'
@@ -256,8 +261,23 @@ class Bedrock(Provider):
     def error_body(self, operation: Operation, wording: Wording, refused: Refused) -> Json:
         return {"message": refused.message or wording.message}
 
-    def list_models(self, query: Mapping[str, str]) -> Json:
-        return {"modelSummaries": [self.describe(model) for model in self.models]}
+    def list_models(self, call: Call) -> Json:
+        if not call.path.endswith(_PROFILES):
+            return {"modelSummaries": [self.describe(model) for model in self.models]}
+        most, token = call.query.get("maxResults", "100"), call.query.get("nextToken", "0")
+        if not most.isdecimal() or not 1 <= int(most) <= 1000 or not token.isdecimal():
+            raise bad_request("1 validation error detected")
+        there = [
+            _profile(model, group, call.region or "us-east-1")
+            for model in self.models
+            for group in self._profiles[model.id]
+            if not call.region or re.match(_IN_GROUP[group], call.region)
+        ]
+        start, end = int(token), int(token) + int(most)
+        page: Json = {"inferenceProfileSummaries": there[start:end]}
+        if end < len(there):
+            page["nextToken"] = str(end)
+        return page
 
     def describe(self, model: Model) -> Json:
         return {
@@ -276,6 +296,18 @@ class Bedrock(Provider):
 
     def headers(self, number: int) -> Mapping[str, str]:
         return {"x-amzn-requestid": f"00000000-0000-4000-8000-{number:012x}"}
+
+
+def _profile(model: Model, group: str, region: str) -> Json:
+    id_ = f"{group}.{model.id}"
+    return {
+        "inferenceProfileId": id_,
+        "inferenceProfileArn": f"arn:aws:bedrock:{region}:123456789012:inference-profile/{id_}",
+        "inferenceProfileName": f"{group.upper()} {model.id}",
+        "models": [{"modelArn": f"arn:aws:bedrock:{region}::foundation-model/{model.id}"}],
+        "status": "ACTIVE",
+        "type": "SYSTEM_DEFINED",
+    }
 
 
 def _unsigned(message: str) -> Refused:

@@ -4,8 +4,10 @@ What is known of one of them in particular is in a row of the table at the end o
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from megabrain.simulator.provider import Provider, Wording
+from megabrain.simulator.providers.moonshotai import check_reasoning, check_sampling
 from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import Json, Model, Operation
 
@@ -89,8 +91,35 @@ class OpenCode(Reseller):
         raise Refused(Case.NO_KEY)
 
 
+class Chutes(Direct):
+    """Shows everybody its list, with prices for a million tokens."""
+
+    list_is_public = True
+
+    def describe(self, model: Model) -> Json:
+        prompt, completion = model.price
+        return {
+            **super().describe(model),
+            "context_length": model.context,
+            "max_output_length": model.output,
+            "input_modalities": ["text", "image"] if model.vision else ["text"],
+            "output_modalities": ["text"],
+            "supported_features": ["json_mode", "tools", "reasoning"],
+            "pricing": {"prompt": float(prompt), "completion": float(completion)},
+        }
+
+
+class Synthetic(Chutes):
+    """As above, with prices for a token, as people write them."""
+
+    def describe(self, model: Model) -> Json:
+        prompt, completion = (f"${Decimal(price) / 10**6:f}" for price in model.price)
+        pricing = {"prompt": prompt, "completion": completion, "input_cache_reads": "0"}
+        return {**super().describe(model), "pricing": pricing}
+
+
 class Kimi(Direct):
-    """Refuses what does not say that it is a coding agent."""
+    """Refuses what does not say that it is a coding agent, and what Moonshot AI refuses."""
 
     def key(self, operation: Operation, headers: Mapping[str, str]) -> str:
         key = super().key(operation, headers)
@@ -98,6 +127,15 @@ class Kimi(Direct):
         if operation is Operation.CHAT and agent.startswith(("python", "curl", "mozilla")):
             raise Refused(Case.NO_ACCESS, "Kimi Code is only available to coding agents.")
         return key
+
+    def check(self, operation: Operation, body: Json, model: Model) -> None:
+        super().check(operation, body, model)
+        check_sampling(body)
+        check_reasoning(body)
+
+
+#: Fields of OpenAI's that NVIDIA does not know.
+_OTHERS = {"metadata", "n", "prompt_cache_key", "service_tier", "store", "user", "verbosity"}
 
 
 class Nvidia(Direct):
@@ -107,9 +145,8 @@ class Nvidia(Direct):
 
     def check(self, operation: Operation, body: Json, model: Model) -> None:
         super().check(operation, body, model)
-        for name in ("metadata", "prompt_cache_key", "service_tier", "store", "user", "verbosity"):
-            if name in body:
-                raise bad_request(f"Unsupported parameter(s): `{name}`")
+        for name in sorted(body.keys() & _OTHERS):
+            raise bad_request(f"Unsupported parameter(s): `{name}`")
 
 
 _GEMINI = Model("gemini-3.5-flash", 1_048_576, 65_536)
@@ -124,7 +161,11 @@ PROVIDERS = (
     Kimi("kimi-coding", "Kimi Code", Model("kimi-for-coding", 262_144, 32_768), prefix="sk-kimi-"),
     Direct("byteplus-coding", "BytePlus", Model("bytedance-seed-code", 262_144, 32_768)),
     Direct("alibaba-token-plan", "Alibaba", Model("deepseek-v3.2", 163_840, 65_536)),
-    Direct("chutes", "Chutes", Model("Qwen3-30B-A3B", 40_960, 40_960, vision=False)),
+    Chutes(
+        "chutes",
+        "Chutes",
+        Model("Qwen3-30B-A3B", 40_960, 40_960, vision=False, price=("0.08", "0.33")),
+    ),
     Direct("inceptron", "Inceptron", Model("Kimi-K2.6", 262_144, 262_144)),
     Reseller("martian", "Martian", _GEMINI),
     Direct("morph", "Morph", Model("morph-qwen35-397b", 262_144, 65_536)),
@@ -138,5 +179,9 @@ PROVIDERS = (
     Direct("ollama-cloud", "Ollama Cloud", Model("kimi-k2.6:cloud", 262_144, 262_144)),
     OpenCode("opencode-go", "OpenCode Go", Model("qwen3.7-plus", 262_144, 65_536)),
     Reseller("orcarouter", "OrcaRouter", _GEMINI),
-    Direct("synthetic", "Synthetic", Model("GLM-5.1", 200_000, 131_072, vision=False)),
+    Synthetic(
+        "synthetic",
+        "Synthetic",
+        Model("GLM-5.1", 200_000, 131_072, vision=False, price=("1", "3")),
+    ),
 )

@@ -19,6 +19,7 @@ class Fireworks(Provider):
     sample_key = "fw_simok0123456789ABCDEFGHIJ"
     key_prefixes = ("fw_",)
     usage_unasked = True
+    usual_output = 2048
     fim_is_text = True
     refused_fields = OPENROUTERS - {"min_p", "repetition_penalty", "top_k"}
     models = (

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from megabrain.simulator.connection import Call
 from megabrain.simulator.dialects import gemini_rules
 from megabrain.simulator.provider import Answer, Provider, Wording
 from megabrain.simulator.refusals import Case, Refused, bad_request
@@ -19,6 +20,7 @@ _LEVELS = {
     "gemini-4": _LOW_TO_HIGH,
     "gemini-3.8": _LOW_TO_HIGH,
     "gemini-3.7": _LOW_TO_HIGH,
+    "gemini-3.1-pro": _LOW_TO_HIGH,
     "gemini-3": ("MINIMAL", *_LOW_TO_HIGH),
 }
 _BUDGETS = {
@@ -197,11 +199,15 @@ class Google(Provider):
             }
         }
 
-    def list_models(self, query: Mapping[str, str]) -> Json:
+    def list_models(self, call: Call) -> Json:
+        query = call.query
         size = query.get("pageSize", "50")
         if not size.isdecimal() or int(size) > 1000:
             raise bad_request("* ListModelsRequest.page_size: page_size must be at most 1000\n")
-        start = int(query.get("pageToken") or 0)
+        token = query.get("pageToken") or "0"
+        if not token.isdecimal():
+            raise bad_request("* ListModelsRequest.page_token: invalid page token\n")
+        start = int(token)
         end = start + (int(size) or 50)
         page: Json = {"models": [self.describe(model) for model in self.models[start:end]]}
         if end < len(self.models):

@@ -1,5 +1,7 @@
 """Inception: Chat Completions and fill-in-the-middle of the Mercury models."""
 
+from decimal import Decimal
+
 from megabrain.simulator.provider import OPENROUTERS, Provider, Wording
 from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import Json, Model, Operation, Usage
@@ -26,10 +28,18 @@ class Inception(Provider):
     shows_reasoning = False
     refused_fields = OPENROUTERS | {"thinking"}
     models = (
-        Model("mercury-3", 1_000_000, 131_072, vision=False),
-        Model("mercury-2.5", 260_000, 65_536, vision=False),
-        Model("mercury-2", 128_000, 50_000, vision=False),
-        Model("mercury-edit-2", 128_000, 8192, reasoning=False, vision=False, fim=True),
+        Model("mercury-3", 1_000_000, 131_072, vision=False, price=("0.1", "0.35", "0.01")),
+        Model("mercury-2.5", 260_000, 65_536, vision=False, price=("0.04", "0.15", "0.004")),
+        Model("mercury-2", 128_000, 50_000, vision=False, price=("0.25", "0.75", "0.025")),
+        Model(
+            "mercury-edit-2",
+            128_000,
+            8192,
+            reasoning=False,
+            vision=False,
+            fim=True,
+            price=("0.25", "0.75", "0.025"),
+        ),
     )
     wordings = {
         Case.NO_KEY: Wording(401, _INVALID, "invalid_api_key", "No API key provided"),
@@ -84,6 +94,18 @@ class Inception(Provider):
 
     def thinks(self, operation: Operation, body: Json, model: Model) -> bool:
         return model.reasoning and body.get("reasoning_effort") != "instant"
+
+    def describe(self, model: Model) -> Json:
+        prompt, completion, cached = (f"{Decimal(each) / 10**6:f}" for each in model.price)
+        return {
+            **super().describe(model),
+            "input_modalities": ["text"],
+            "output_modalities": ["text"],
+            "context_length": model.context,
+            "max_output_length": model.output,
+            "pricing": {"prompt": prompt, "completion": completion, "input_cache_read": cached},
+            "supported_features": [] if model.fim else ["tools", "reasoning"],
+        }
 
     def error_body(self, operation: Operation, wording: Wording, refused: Refused) -> Json:
         body = super().error_body(operation, wording, refused)

@@ -168,10 +168,11 @@ class Mistral(Provider):
     def describe(self, model: Model) -> Json:
         return {
             **super().describe(model),
+            "name": model.id,
             "capabilities": {
-                "completion_chat": True,
+                "completion_chat": model.only is None,
                 "completion_fim": model.fim,
-                "function_calling": True,
+                "function_calling": model.only is None,
                 "vision": model.vision,
                 "reasoning": model.reasoning,
             },
@@ -201,6 +202,9 @@ def _check_message(message: Json) -> None:
     for name in message:
         if name not in known:
             raise _extra("messages", name)
+    parts = message.get("content")
+    if isinstance(parts, list) and any("cache_control" in part for part in parts):
+        raise _extra("messages", "content", "cache_control")
     ids = [call["id"] for call in message.get("tool_calls") or []]
     for used in [*ids, message.get("tool_call_id")]:
         if used is not None and not re.fullmatch(r"[a-zA-Z0-9]{9}", used):

@@ -90,31 +90,21 @@ class MoonshotAI(Provider):
         return super().issued(key) and not key.startswith(foreign)
 
     def check(self, operation: Operation, body: Json, model: Model) -> None:
-        for name, accepted in _FIXED.items():
-            if body.get(name) is not None and body[name] not in accepted:
-                raise bad_request(f"invalid {name}: only {accepted[0]} is allowed for this model")
-        for name in ("seed", "top_k"):
-            if name in body:
-                raise bad_request(f"unknown field: {name}")
+        check_sampling(body)
         choice = body.get("tool_choice")
-        forced = choice == "required" or (isinstance(choice, dict) and choice.get("type") == "any")
-        if forced and model.id.startswith("kimi-k2"):
-            raise bad_request("tool_choice 'required' is incompatible with thinking enabled")
+        kind = choice.get("type") if isinstance(choice, dict) else choice
+        if kind not in {None, "auto", "none"} and model.id.startswith("kimi-k2"):
+            raise bad_request(f"tool_choice '{kind}' is incompatible with thinking enabled")
         if operation is Operation.CHAT:
             self._check_chat(body, model)
 
     def _check_chat(self, body: Json, model: Model) -> None:
         if body.get("reasoning_effort") not in {None, "low", "high", "max"}:
             raise bad_request("invalid reasoning_effort: must be low, high or max")
-        for index, message in enumerate(body["messages"]):
-            if message["role"] == "developer":
-                raise bad_request("invalid role: developer")
-            thought = "reasoning_content" in message or not message.get("tool_calls")
-            if not thought and self.thinks(Operation.CHAT, body, model):
-                raise bad_request(
-                    "thinking is enabled but reasoning_content is missing in assistant tool call "
-                    f"message at index {index}"
-                )
+        if any(message["role"] == "developer" for message in body["messages"]):
+            raise bad_request("invalid role: developer")
+        if self.thinks(Operation.CHAT, body, model):
+            check_reasoning(body)
 
     def thinks(self, operation: Operation, body: Json, model: Model) -> bool:
         off = (body.get("thinking") or {}).get("type") == "disabled"
@@ -144,6 +134,24 @@ class MoonshotAI(Provider):
             "total_tokens": usage.input + usage.output,
             "cached_tokens": usage.cache_read,
         }
+
+
+def check_sampling(body: Json) -> None:
+    for name, accepted in _FIXED.items():
+        if body.get(name) is not None and body[name] not in accepted:
+            raise bad_request(f"invalid {name}: only {accepted[0]} is allowed for this model")
+    for name in ("seed", "top_k"):
+        if name in body:
+            raise bad_request(f"unknown field: {name}")
+
+
+def check_reasoning(body: Json) -> None:
+    for index, message in enumerate(body["messages"]):
+        if message.get("tool_calls") and "reasoning_content" not in message:
+            raise bad_request(
+                "thinking is enabled but reasoning_content is missing in assistant tool call "
+                f"message at index {index}"
+            )
 
 
 PROVIDER = MoonshotAI()

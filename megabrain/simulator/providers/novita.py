@@ -1,5 +1,7 @@
 """Novita: Chat Completions for open models, a public list of models, and flat errors."""
 
+from decimal import Decimal
+
 from megabrain.simulator.provider import OPENROUTERS, Provider, Wording
 from megabrain.simulator.refusals import Case, Refused, bad_request
 from megabrain.simulator.turn import Json, Model, Operation
@@ -22,22 +24,41 @@ class Novita(Provider):
     fim_is_text = True
     refused_fields = (OPENROUTERS | {"thinking"}) - {"min_p", "repetition_penalty", "top_k"}
     models = (
-        Model("moonshotai/kimi-k3.1-pro", 1_048_576, 1_048_576),
-        Model("moonshotai/kimi-k3", 1_048_576, 1_048_576),
-        Model("moonshotai/kimi-k2.7-code", 262_144, 262_144),
-        Model("moonshotai/kimi-k2.6", 262_144, 262_144),
-        Model("zai-org/glm-5.3", 1_048_576, 131_072, vision=False),
-        Model("zai-org/glm-5.3-flash", 1_048_576, 131_072),
-        Model("zai-org/glm-5.2", 1_048_576, 131_072, vision=False),
-        Model("deepseek/deepseek-v4-pro-0813", 1_048_576, 393_216, vision=False),
-        Model("deepseek/deepseek-v4-flash", 1_048_576, 393_216, vision=False),
-        Model("minimax/minimax-m3", 1_000_000, 131_072),
-        Model("minimax/minimax-m2.7", 204_800, 131_072, vision=False),
-        Model("xiaomimimo/mimo-v2.6-pro", 1_048_576, 131_072),
-        Model("xiaomimimo/mimo-v2.6-flash", 1_048_576, 131_072),
-        Model("openai/gpt-oss-120b", 131_072, 32_768, vision=False),
-        Model("openai/gpt-oss-20b", 131_072, 32_768, vision=False),
-        Model("meta-llama/llama-3.3-70b-instruct", 131_072, 120_000, reasoning=False, vision=False),
+        Model("moonshotai/kimi-k3.1-pro", 1_048_576, 1_048_576, price=("2", "10", "0.2")),
+        Model("moonshotai/kimi-k3", 1_048_576, 1_048_576, price=("3", "15", "0.3")),
+        Model("moonshotai/kimi-k2.7-code", 262_144, 262_144, price=("0.95", "4", "0.19")),
+        Model("moonshotai/kimi-k2.6", 262_144, 262_144, price=("0.8", "3.4", "0.16")),
+        Model("zai-org/glm-5.3", 1_048_576, 131_072, vision=False, price=("1.4", "4.4", "0.26")),
+        Model("zai-org/glm-5.3-flash", 1_048_576, 131_072, price=("0.075", "0.25", "0.015")),
+        Model("zai-org/glm-5.2", 1_048_576, 131_072, vision=False, price=("1.4", "4.4", "0.26")),
+        Model(
+            "deepseek/deepseek-v4-pro-0813",
+            1_048_576,
+            393_216,
+            vision=False,
+            price=("1.6", "3.2", "0.135"),
+        ),
+        Model(
+            "deepseek/deepseek-v4-flash",
+            1_048_576,
+            393_216,
+            vision=False,
+            price=("0.14", "0.28", "0.028"),
+        ),
+        Model("minimax/minimax-m3", 1_000_000, 131_072, price=("0.3", "1.2", "0.06")),
+        Model("minimax/minimax-m2.7", 204_800, 131_072, vision=False, price=("0.3", "1.2", "0.06")),
+        Model("xiaomimimo/mimo-v2.6-pro", 1_048_576, 131_072, price=("0.435", "0.87", "0.0036")),
+        Model("xiaomimimo/mimo-v2.6-flash", 1_048_576, 131_072, price=("0.14", "0.28", "0.0028")),
+        Model("openai/gpt-oss-120b", 131_072, 32_768, vision=False, price=("0.05", "0.25")),
+        Model("openai/gpt-oss-20b", 131_072, 32_768, vision=False, price=("0.04", "0.15")),
+        Model(
+            "meta-llama/llama-3.3-70b-instruct",
+            131_072,
+            120_000,
+            reasoning=False,
+            vision=False,
+            price=("0.135", "0.4"),
+        ),
     )
     wordings = {
         Case.NO_KEY: Wording(401, "", "FAILED_TO_AUTH", "failed to authenticate API key"),
@@ -74,13 +95,21 @@ class Novita(Provider):
         }
 
     def describe(self, model: Model) -> Json:
+        # In ten-thousandths of a dollar for a million tokens.
+        prompt, completion, *cached = (int(Decimal(each) * 10**4) for each in model.price)
         return {
             **super().describe(model),
             "title": model.id,
             "context_size": model.context,
             "max_output_tokens": model.output,
             "features": ["function-calling", *(["reasoning"] if model.reasoning else [])],
+            "input_modalities": ["text", "image"] if model.vision else ["text"],
+            "output_modalities": ["text"],
+            "model_type": "chat",
             "status": 1,
+            "input_token_price_per_m": prompt,
+            "output_token_price_per_m": completion,
+            "pricing": {"input_cache_read": {"price_per_m": cached[0]}} if cached else {},
         }
 
     def balance(self) -> Json:
