@@ -40,14 +40,22 @@ class Place:
 
 USE = [
     Place("Dashboard", "home", "dashboard"),
+    Place("Models", "cube", "models", shared=True),
+    Place("Usage", "chart", "usage"),
     Place("API tokens", "token", "orgs:tokens", Permission.OWN_TOKENS),
 ]
 KEYS = Place("Bring Your Own Key (BYOK)", "key", "byok:keys", Permission.SEE_PROVIDERS)
+BILLING = Place("Billing", "card", "billing:balance", Permission.MANAGE_BILLING)
+SUBSCRIPTIONS = Place(
+    "Subscription Center", "calendar", "billing:subscriptions", Permission.MANAGE_BILLING
+)
 HELP = [Place("Docs", "book", "docs", shared=True)]
 PERSONAL = {
     "": USE,
     "Account": [
         KEYS,
+        BILLING,
+        SUBSCRIPTIONS,
         Place("Activity", "pulse", "orgs:activity", Permission.READ_AUDIT),
         Place("Profile & security", "shield", "orgs:profile", shared=True),
     ],
@@ -58,6 +66,8 @@ ORGANIZATION = {
     "Organization": [
         Place("Members", "users", "orgs:members"),
         KEYS,
+        BILLING,
+        SUBSCRIPTIONS,
         Place("Audit log", "pulse", "orgs:activity", Permission.READ_AUDIT),
         Place("Settings", "settings", "orgs:settings", Permission.MANAGE_ORGANIZATION),
     ],

@@ -1,6 +1,7 @@
 """The dashboard: first steps for a new account, afterwards what was used and what it cost."""
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -18,6 +19,7 @@ from megabrain.site.overview import (
     usage_chart,
     usage_of,
     visible_calls,
+    visible_days,
 )
 from megabrain.site.provider_keys import key_rows, provider_names
 from orgs.access import account_or_404, account_page
@@ -40,22 +42,26 @@ def dashboard(request: SignedInRequest, slug: str | None = None) -> HttpResponse
             return HttpResponse(status=204)
         return render(request, "megabrain/dashboard.html#steps", context)
     days = 30 if request.GET.get("days") == "30" else 7
-    calls = visible_calls(request)
-    usage = usage_of(calls, days=days, today=timezone.now().date())
-    if any(each.succeeded for each in usage) or calls.filter(outcome="ok").exists():
-        context = overview(request, usage, days=days, show=request.GET.get("show", ""))
+    today = timezone.now().date()
+    first = today - timedelta(days=days - 1)
+    usage = usage_of(visible_days(request).between(first, today))
+    if (
+        any(each.succeeded for each in usage)
+        or visible_calls(request).filter(outcome="ok").exists()
+    ):
+        context = overview(request, usage, first, today, show=request.GET.get("show", ""))
         return render(request, "megabrain/overview.html", context)
     return render(request, "megabrain/dashboard.html", first_steps(request))
 
 
 def overview(
-    request: SignedInRequest, usage: Sequence[DayUsage], *, days: int, show: str
+    request: SignedInRequest, usage: Sequence[DayUsage], first: date, last: date, *, show: str
 ) -> dict[str, Any]:  # Any: a template's context
-    """What was used over 7 or 30 days, by whom it was paid; the keys; the latest calls.
+    """What was used from one day to another, by whom it was paid; the keys; the latest calls.
 
     Hints and health of keys are for those who manage them; others see who provides.
     """
-    account = request.account
+    account, days = request.account, (last - first).days + 1
     chosen = show if show in METRICS else "requests"
     manages_keys = Permission.MANAGE_KEYS in request.permissions
     keys = key_rows(account) if manages_keys else []
@@ -64,7 +70,7 @@ def overview(
         "account": account,
         "days": days,
         "totals": totals(usage),
-        "chart": usage_chart(account, usage, METRICS[chosen], days=days),
+        "chart": usage_chart(account, usage, METRICS[chosen], first=first, last=last),
         "periods": [
             {"label": f"{each} days", "url": f"?days={each}&show={chosen}", "current": each == days}
             for each in PERIODS

@@ -32,6 +32,12 @@ PAGES = [
         "key",
     ),
     Page(
+        "models",
+        "Models",
+        "What there is, under which names, what it costs, and which your keys serve.",
+        "cube",
+    ),
+    Page(
         "agents",
         "Connect an agent",
         "Set-up for curl, the SDKs, Claude Code, Codex and four more.",
@@ -42,6 +48,18 @@ PAGES = [
         "Organizations",
         "Share provider keys with a team: roles, invitations, limits and the audit log.",
         "users",
+    ),
+    Page(
+        "billing",
+        "Balance and limits",
+        "What the balance pays for, its ledger, the low-balance alert and spending limits.",
+        "card",
+    ),
+    Page(
+        "subscriptions",
+        "Subscriptions",
+        "Plans with a provider key that MegaBrain has bought: subscribe, renew, cancel.",
+        "calendar",
     ),
     Page("errors", "Errors", "Every error code: what it means and what to do about it.", "warning"),
     Page("api", "API reference", "Endpoints, sign-in, headers, limits and receipts.", "server"),
@@ -110,6 +128,8 @@ def shared(slug: str) -> dict[str, object]:
         "iam_policy": iam_policy(PROVIDERS["bedrock"].permissions),
         "custom_endpoints": settings.MEGABRAIN_CUSTOM_ENDPOINTS,
         "custom_name": custom.PROVIDER.name,
+        "key_old_days": settings.MEGABRAIN_KEY_OLD_DAYS,
+        "key_unused_days": settings.MEGABRAIN_KEY_UNUSED_DAYS,
         "dialects": DIALECTS,
         "errors": ERROR_CODES,
         "limits": {

@@ -51,7 +51,7 @@ ERROR_CODES = [
     ErrorCode(
         "byok_key_required",
         "404; 400 for Responses",
-        "None of your enabled provider keys serves this model.",
+        "None of your enabled provider keys serves this model, and none of MegaBrain's own does.",
         "Add a key of one of the providers the message names, or switch one on, under "
         "Account → Bring Your Own Key. In an organization only its own keys count, which its "
         "owners and billing managers manage.",
@@ -74,9 +74,10 @@ ERROR_CODES = [
     ErrorCode(
         "byok_no_access",
         "403; 400 for Responses",
-        "The provider knows your key, but the key may not use this model.",
-        "Allow the model for the key or its project in the provider's console, or use another "
-        "model.",
+        "The provider knows your key, but the key may not use this model, or the provider does not "
+        "list it for the key.",
+        "Allow the model for the key or its project in the provider's console and test the key "
+        "again, or use another model.",
     ),
     ErrorCode(
         "byok_no_credit",
@@ -93,11 +94,37 @@ ERROR_CODES = [
         "limit, or add a key of another provider that serves the model.",
     ),
     ErrorCode(
+        "insufficient_balance",
+        "402; 429 for Responses",
+        "None of your enabled provider keys serves this model, and your balance does not cover the "
+        "most that the call may cost: its whole prompt and the longest answer it allows, at the "
+        "model's list price. Nothing was charged. Responses callers read insufficient_quota as "
+        "type and code, because Codex stops at that one.",
+        "Add credit at the address in the message, or let a provider key of your own serve the "
+        "model. A lower limit of output tokens makes less be set aside.",
+    ),
+    ErrorCode(
+        "spend_limit_reached",
+        "402; 400 for Responses",
+        "The call could take your API token beyond what it may spend in a month, or you beyond "
+        "what your organization lets you spend in a day. The message says whose limit it is, what "
+        "is left of it and when it begins anew. Calls that provider keys serve are not limited.",
+        "Wait until the limit begins anew, have it raised, or let a provider key serve the model.",
+    ),
+    ErrorCode(
+        "balance_frozen",
+        "403; 400 for Responses",
+        "Nothing is paid from your balance while MegaBrain's operator looks into it. Calls that "
+        "your provider keys serve go on.",
+        "Ask the operator.",
+    ),
+    ErrorCode(
         "upstream_unavailable",
-        "502, 503 or 504; 529 for Messages",
+        "503; 502, 504 or 529 for Messages",
         "The provider could not be reached, took too long or answered with an error of its own, "
-        "also when tried again. Responses callers read server_is_overloaded as its code, because "
-        "Codex gives up sooner at that one.",
+        "also when tried again. Where the message says that it was MegaBrain's own key, nothing "
+        "was charged, and there is nothing for you to put right. Responses callers read "
+        "server_is_overloaded as its code, because Codex gives up sooner at that one.",
         "Try again in a moment. If it stays so, look at the provider's status page.",
     ),
     ErrorCode(
@@ -128,9 +155,11 @@ ERROR_CODES = [
         "The request asks for something that none of the providers which would serve it can do, "
         "and leaving it out would change what the request means: several answers at once, for "
         "instance, sound, an earlier answer by its id, or a file that was uploaded elsewhere. "
+        "The same goes for what a balance does not pay for. "
         "The message names the field, and so does param where the dialect has it.",
         "Leave out the field that the message names, send the conversation or file itself "
-        "instead of an id, or choose a model of a provider that speaks your dialect.",
+        "instead of an id, choose a model of a provider that speaks your dialect, or, where the "
+        "message speaks of a balance, use a provider key of your own.",
     ),
     ErrorCode(
         "request_too_large",

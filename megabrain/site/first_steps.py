@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import BooleanField, Exists, ExpressionWrapper, Q
 from django.urls import reverse
 
+from billing.models import Wallet
 from byok.models import KeyTest, ProviderKey
 from megabrain.site.overview import visible_calls
 from orgs.access import account_url
@@ -30,13 +31,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What there is in an account so far: keys, one that works, others, a token, an answer."""
+    """What there is in an account so far: keys, one that works, a balance, others, a token, an
+    answer. `sold` says whether there is anything to be had for a balance."""
 
     key: bool
     works: bool
+    credit: bool
+    sold: bool
     company: bool
     token: bool
     call: bool
+
+    @property
+    def balance(self) -> bool:
+        """Whether calls can draw on it, so that it takes no key."""
+        return self.credit and self.sold
 
     @classmethod
     def of(cls, request: SignedInRequest) -> "Done":
@@ -44,6 +53,7 @@ class Done:
         account, user = request.account, request.user
         keys = ProviderKey.objects.for_account(account)
         works = Q(health=ProviderKey.Health.WORKS) | Q(tests__state=KeyTest.State.PASSED)
+        credit = Wallet.objects.filter(pk=account.pk, posted_micros__gt=0)
         others = Membership.objects.for_account(account).exclude(user=user)
         invited = Invitation.objects.for_account(account).open()
         tokens = ApiToken.objects.for_account(account).usable().filter(user=user)
@@ -51,6 +61,8 @@ class Done:
         found = Account.objects.filter(pk=account.pk).values_list(
             Exists(keys),
             Exists(keys.filter(works)),
+            Exists(credit),
+            Exists(ProviderKey.objects.of_megabrain().enabled()),
             ExpressionWrapper(Exists(others) | Exists(invited), BooleanField()),
             Exists(tokens),
             Exists(calls),
@@ -60,10 +72,12 @@ class Done:
 
 def first_steps(request: SignedInRequest) -> dict[str, Any]:  # Any: a template's context
     """The steps, and a mark of which are done."""
-    steps = list(_steps(request, Done.of(request)))
+    done = Done.of(request)
+    steps = list(_steps(request, done))
     taken = [step.done for step in steps]
     return {
         "account": request.account,
+        "on_balance": done.sold,
         "steps": steps,
         "next": next((step for step in steps if not step.done and not step.waits), None),
         "count": sum(taken),
@@ -77,26 +91,30 @@ def _steps(request: SignedInRequest, done: Done) -> Iterator[Step]:
     account = request.account
     whom = "you" if account.is_personal else "the organization"
     if Permission.MANAGE_KEYS in request.permissions:
+        instead = " Or add credits under Billing, which takes no key." if done.sold else ""
         yield Step(
             "Add a provider key",
-            f"Paste a key from Anthropic, OpenAI or another provider. They bill {whom} directly.",
-            done.key,
+            f"Paste a key from Anthropic, OpenAI or another provider. They bill {whom} directly."
+            f"{instead}",
+            done.key or done.balance,
             "Add a key",
             account_url("byok:add", account),
             dialog=True,
         )
-        yield Step(
-            "Test it",
-            "One tiny request shows that the key is accepted and has credit.",
-            done.works,
-            "Test the key",
-            account_url("byok:keys", account),
-        )
+        # With a balance and no key there is nothing to test.
+        if done.key or not done.balance:
+            yield Step(
+                "Test it",
+                "One tiny request shows that the key is accepted and has credit.",
+                done.works,
+                "Test the key",
+                account_url("byok:keys", account),
+            )
     else:
         yield Step(
             "A provider key",
             f"An owner or a billing manager of {account} adds it.",
-            done.key,
+            done.key or done.balance,
             "See who they are",
             account_url("orgs:members", account),
             waits=True,
@@ -104,7 +122,7 @@ def _steps(request: SignedInRequest, done: Done) -> Iterator[Step]:
     if account.is_organization and Permission.MANAGE_MEMBERS in request.permissions:
         yield Step(
             "Invite people",
-            "Whoever accepts makes API tokens of their own, which use these keys.",
+            "Whoever accepts makes API tokens of their own, which use the same keys and balance.",
             done.company,
             "Invite people",
             account_url("orgs:invite", account),

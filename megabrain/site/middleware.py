@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars
 
 from megabrain.site.errors import wrong_method
 from megabrain.site.requests import SiteRequest
+from orgs.requests import on_screen
 
 Handler = Callable[[SiteRequest], HttpResponseBase]
 
@@ -150,7 +151,7 @@ def navigation(request: SiteRequest, redirect: HttpResponseBase) -> HttpResponse
     query = QueryDict(url.query, mutable=True)
     signing_in = url.path == resolve_url(settings.LOGIN_URL) or request.method != "GET"
     if "next" in query and signing_in:
-        query["next"] = request.htmx.current_url_abs_path or "/"
+        query["next"] = urlunsplit(on_screen(request.htmx)) or "/"
     location = urlunsplit((url.scheme, url.netloc, url.path, query.urlencode(safe="/"), ""))
     answer = HttpResponse(headers={"HX-Redirect": location})
     answer.cookies = redirect.cookies

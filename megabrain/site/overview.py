@@ -1,21 +1,22 @@
-"""An account's usage summed up for the dashboard: by day and by who paid."""
+"""An account's usage summed up for the dashboard and its chart: by day and by who paid."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, F, Q, Sum
-from django.db.models.functions import TruncDate
-from django.utils import timezone
+from django.db.models import Q, Sum
 
-from billing.models import UsageRecord
+from billing.models import AccountDay, DayQuerySet, UsageDay, UsageRecord
 from billing.models import UsageRecordQuerySet as Calls
+from billing.models.rollup import Day
 from byok.providers import name_of
 from megabrain.site.charts import BarChart, bar_chart
 from megabrain.site.error_codes import ERROR_CODES
 from megabrain.site.provider_keys import KeyRow
 from megabrain.site.templatetags.figures import compact, money, number, share
+from orgs.access import account_url
 from orgs.models import Account, User
 from orgs.permissions import Permission
 from orgs.requests import SignedInRequest
@@ -25,20 +26,29 @@ CODES = {entry.code for entry in ERROR_CODES}
 
 PERIODS = (7, 30)
 LATEST = 8
+#: Of more days than these a column of the chart is a week.
+MOST_COLUMNS = 92
 
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """One payer's share of one day. Cost is the market price of what ran on one's own keys."""
+    """One payer's share of one day. `market` is the list price of whoever served the calls."""
 
     day: date
     payer: str
     requests: int
     succeeded: int
-    input_tokens: int
+    uncached_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
     output_tokens: int
+    reasoning_tokens: int
     charged: int
     market: int
+
+    @property
+    def input_tokens(self) -> int:
+        return self.uncached_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     @property
     def tokens(self) -> int:
@@ -46,6 +56,7 @@ class DayUsage:
 
     @property
     def cost(self) -> int:
+        """What the balance was charged, or the market price of what one's own keys served."""
         return self.charged if self.payer == Payer.BALANCE else self.market
 
 
@@ -54,28 +65,37 @@ class Metric:
     """A figure that the chart can show: what it is called, where it is found, how it reads."""
 
     label: str
-    title: str
     read: Callable[[DayUsage], int]
     form: Callable[[int], str]
 
 
 METRICS = {
-    "requests": Metric("Requests", "Requests a day", lambda usage: usage.requests, number),
-    "tokens": Metric("Tokens", "Tokens a day", lambda usage: usage.tokens, compact),
-    "cost": Metric("Cost", "Cost a day", lambda usage: usage.cost, money),
+    "requests": Metric("Requests", lambda usage: usage.requests, number),
+    "tokens": Metric("Tokens", lambda usage: usage.tokens, compact),
+    "cost": Metric("Cost", lambda usage: usage.cost, money),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
+    """Sums over a period. `market` is of what one's own keys paid for, `market_of_all` of all."""
+
     requests: int
     succeeded: int
-    input_tokens: int
+    uncached_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
     output_tokens: int
+    reasoning_tokens: int
     market: int
+    market_of_all: int
     charged: int
     byok_requests: int
     balance_requests: int
+
+    @property
+    def input_tokens(self) -> int:
+        return self.uncached_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     @property
     def tokens(self) -> int:
@@ -93,13 +113,22 @@ class Totals:
 
     @property
     def balance_note(self) -> str:
-        return f"{number(self.balance_requests)} requests"
+        return counted(self.balance_requests)
+
+    @property
+    def byok_note(self) -> str:
+        return counted(self.byok_requests)
+
+
+def counted(requests: int) -> str:
+    return f"{number(requests)} request{'' if requests == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A line of the latest calls."""
+    """A line of the latest calls; `url` is its page."""
 
+    url: str
     model: str
     caller: str
     served_by: str
@@ -128,78 +157,92 @@ def visible_calls(request: SignedInRequest) -> Calls:
     return calls.filter(user_id=request.user.pk)
 
 
-def usage_of(calls: Calls, *, days: int, today: date) -> list[DayUsage]:
-    """What these calls used on each of the last `days` days, in one query, by day and payer."""
-    start = datetime.combine(today - timedelta(days=days - 1), time(), UTC)
+def visible_days(request: SignedInRequest) -> DayQuerySet[Day]:
+    """The sums of these calls."""
+    if Permission.SEE_ALL_USAGE in request.permissions:
+        return AccountDay.objects.for_account(request.account)
+    return UsageDay.objects.for_account(request.account).filter(user_id=request.user.pk)
+
+
+def usage_of(days: DayQuerySet[Day]) -> list[DayUsage]:
+    """What was used on these days, in one query, by day and payer."""
     rows = (
-        calls.filter(created_at__gte=start)
-        .annotate(day=TruncDate("created_at", tzinfo=UTC))
-        .values("day", "payer")
+        days.values_list("day", "payer")
         .annotate(
-            requests=Count("pk"),
-            succeeded=Count("pk", filter=Q(outcome="ok")),
-            input=Sum(F("input_tokens") + F("cache_read_tokens") + F("cache_write_tokens")),
-            output=Sum("output_tokens"),
-            charged=Sum("charged_micros"),
-            market=Sum("market_micros"),
+            sum_of_requests=Sum("requests"),
+            succeeded=Sum("requests", filter=Q(result=UsageRecord.Result.OK), default=0),
+            **{f"sum_of_{name}": Sum(name) for name in _SUMMED},
         )
         .order_by("day", "payer")
     )
-    return [
-        DayUsage(
-            row["day"],
-            row["payer"],
-            row["requests"],
-            row["succeeded"],
-            row["input"],
-            row["output"],
-            row["charged"],
-            row["market"],
-        )
-        for row in rows
-    ]
+    # PostgreSQL sums whole numbers to decimal ones.
+    return [DayUsage(day, payer, *map(int, sums)) for day, payer, *sums in rows]
+
+
+#: In the order in which `DayUsage` has them.
+_SUMMED = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "charged_micros",
+    "market_micros",
+)
 
 
 def totals(usage: Sequence[DayUsage]) -> Totals:
-    """The sums over the period; market cost counts only what one's own keys paid for."""
+    """The sums over all of these days."""
     byok = [each for each in usage if each.payer == Payer.BYOK]
     balance = [each for each in usage if each.payer == Payer.BALANCE]
     return Totals(
         requests=sum(each.requests for each in usage),
         succeeded=sum(each.succeeded for each in usage),
-        input_tokens=sum(each.input_tokens for each in usage),
+        uncached_tokens=sum(each.uncached_tokens for each in usage),
+        cache_read_tokens=sum(each.cache_read_tokens for each in usage),
+        cache_write_tokens=sum(each.cache_write_tokens for each in usage),
         output_tokens=sum(each.output_tokens for each in usage),
+        reasoning_tokens=sum(each.reasoning_tokens for each in usage),
         market=sum(each.market for each in byok),
-        charged=sum(each.charged for each in balance),
+        market_of_all=sum(each.market for each in usage),
+        charged=sum(each.charged for each in usage),
         byok_requests=sum(each.requests for each in byok),
         balance_requests=sum(each.requests for each in balance),
     )
 
 
 def usage_chart(
-    account: Account, usage: Sequence[DayUsage], metric: Metric, *, days: int
+    account: Account, usage: Sequence[DayUsage], metric: Metric, *, first: date, last: date
 ) -> BarChart:
-    """One column a day, also for days without a call; a payer who never paid has no series."""
+    """One column a day, in a long period a week, also where there was no call.
+
+    A payer who never paid has no series.
+    """
     whose = "Your" if account.is_personal else "The organization's"
     names = {
         Payer.BYOK: f"{whose} provider keys",
         Payer.BALANCE: "MegaBrain balance",
         Payer.NONE: "Nobody",
     }
-    today = timezone.now().date()
-    values = {(each.day, each.payer): metric.read(each) for each in usage}
+    length = (last - first).days + 1
+    step = 1 if length <= MOST_COLUMNS else 7
+    values: Counter[tuple[int, str]] = Counter()
+    for each in usage:
+        values[(each.day - first).days // step, each.payer] += metric.read(each)
     paid = {payer for (_, payer), value in values.items() if value}
     payers = [payer for payer in names if payer in paid or payer == Payer.BYOK]
-    dates = [today - timedelta(days=ago) for ago in reversed(range(days))]
+    columns = [
+        (_label(first + timedelta(days=place * step)), [values[place, payer] for payer in payers])
+        for place in range(-(-length // step))
+    ]
+    unit = "day" if step == 1 else "week"
     return bar_chart(
-        metric.title,
-        [names[payer] for payer in payers],
-        [
-            (f"{day:%b} {day.day}", [values.get((day, payer), 0) for payer in payers])
-            for day in dates
-        ],
-        metric.form,
+        f"{metric.label} a {unit}", [names[payer] for payer in payers], columns, metric.form
     )
+
+
+def _label(day: date) -> str:
+    return f"{day:%b} {day.day}"
 
 
 def latest_calls(request: SignedInRequest, keys: Sequence[KeyRow]) -> list[Call]:
@@ -215,6 +258,7 @@ def latest_calls(request: SignedInRequest, keys: Sequence[KeyRow]) -> list[Call]
         callers = dict(User.objects.filter(pk__in=ids).values_list("pk", "email"))
     return [
         Call(
+            url=account_url("usage_request", request.account, request_id=record.request_id),
             model=record.model,
             caller=callers.get(record.user_id, "") if record.user_id else "",
             served_by=name_of(record.provider) if record.provider else "",

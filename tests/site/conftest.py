@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import UsageRecord
+from billing.usage import record_usage
 from byok.models import ProviderKey
 from byok.vault import Secret
 from orgs.models import Account
@@ -42,6 +43,8 @@ def make_call(account: Account) -> MakeCall:
             "created_at": timezone.now() - timedelta(days=days_ago),
             **fields,
         }
-        return UsageRecord.objects.create(**values)
+        record = UsageRecord(**values)
+        assert not record_usage([record])
+        return UsageRecord.objects.get(request_id=record.request_id)
 
     return make

@@ -225,6 +225,7 @@ def test_the_number_of_queries_does_not_grow(
     with django_assert_max_num_queries(12):
         client.get(URL)
     call_of(user)
+    acme_key("novita")
     with django_assert_max_num_queries(12) as few:
         client.get(URL)
     for number in range(8):

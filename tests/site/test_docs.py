@@ -83,6 +83,11 @@ def test_every_agent_is_set_up_with_our_real_address(client: Client, settings):
         assert "mb-your-token" in sections[agent], agent
 
 
+def test_it_is_said_whose_keys_and_whose_balance_an_organizations_token_uses(client: Client):
+    page = client.get(reverse("docs_page", args=["api"])).content.decode()
+    assert "its provider keys serve, and its balance pays, never yours" in page
+
+
 def test_the_limits_are_those_in_force(client: Client, settings):
     settings.MEGABRAIN_REQUESTS_PER_MINUTE = 4321
     page = client.get(reverse("docs_page", args=["api"])).content.decode()

@@ -30,6 +30,12 @@ def test_money_can_be_shown_in_cents():
     assert figures.money(4_999, 2) == "<$0.01"
 
 
+def test_where_sums_are_to_come_out_nothing_is_rounded():
+    assert figures.exact(1_234_567) == "$1.234567"
+    assert figures.exact(20_000_000, 2) == "$20.00"
+    assert figures.exact(None) == "–"
+
+
 @pytest.mark.parametrize(
     ("picos", "text"),
     [(None, "–"), (3_000_000, "$3"), (250_000, "$0.25"), (500_000, "$0.50"), (12_345, "$0.012345")],

@@ -34,19 +34,27 @@ def titles(client: Client) -> list[str]:
 def test_the_owner_sees_every_entry(owner_client: Client):
     assert entries(owner_client) == [
         "Dashboard",
+        "Models",
+        "Usage",
         "API tokens",
         "Bring Your Own Key (BYOK)",
+        "Billing",
+        "Subscription Center",
         "Activity",
         "Profile & security",
         "Docs",
     ]
 
 
+#: For those who manage billing.
+MONEY = {"Billing", "Subscription Center"}
+
+
 @pytest.mark.parametrize(
     ("who", "more"),
     [
-        ("owner", {"Audit log", "Settings"}),
-        ("billing_manager", {"Audit log"}),
+        ("owner", {*MONEY, "Audit log", "Settings"}),
+        ("billing_manager", {*MONEY, "Audit log"}),
         ("member", set()),
     ],
 )
@@ -54,15 +62,25 @@ def test_a_role_sees_only_what_it_may_open(
     organization: Account, request: pytest.FixtureRequest, who: str, more: set[str]
 ):
     client = signed_in(request.getfixturevalue(who))
-    everyones = {"Dashboard", "API tokens", "Members", "Bring Your Own Key (BYOK)", "Docs"}
+    everyones = {
+        "Dashboard",
+        "Models",
+        "Usage",
+        "API tokens",
+        "Members",
+        "Bring Your Own Key (BYOK)",
+        "Docs",
+    }
     assert set(entries(client, ACME)) == everyones | more
     for group in client.get(ACME).context["frame"].groups:
         for entry in group.entries:
             assert client.get(entry.url).status_code in {200, 302}, entry.label
-            assert entry.url.startswith(ACME) or entry.label == "Docs"
+            assert entry.url.startswith(ACME) or entry.label in {"Models", "Docs"}
 
 
-@pytest.mark.parametrize("name", ["dashboard", "orgs:tokens", "byok:keys", "orgs:profile"])
+@pytest.mark.parametrize(
+    "name", ["dashboard", "models", "orgs:tokens", "byok:keys", "billing:balance", "orgs:profile"]
+)
 def test_the_entry_of_the_page_one_is_on_is_marked(owner_client: Client, name: str):
     page = owner_client.get(reverse(name)).content.decode()
     assert f'href="{reverse(name)}" aria-current="page"' in page
@@ -101,7 +119,9 @@ def test_of_many_accounts_one_is_looked_for(owner: User, owner_client: Client):
     assert "Organization · team-7" in page
 
 
-@pytest.mark.parametrize("name", ["docs", "orgs:profile", "orgs:organization_create", "status"])
+@pytest.mark.parametrize(
+    "name", ["docs", "models", "orgs:profile", "orgs:organization_create", "status"]
+)
 def test_pages_about_no_account_keep_the_one_visited_last(
     owner_client: Client, organization: Account, name: str
 ):

@@ -12,6 +12,13 @@ def test_a_stranger_learns_what_it_is_and_where_to_go(client: Client):
         assert f'href="{reverse(name)}"' in page
 
 
+def test_it_says_what_costs_something(client: Client):
+    page = client.get(reverse("home")).content.decode()
+    assert "Calls with your own keys cost nothing here" in page
+    assert "can be paid from a prepaid balance" in page
+    assert "Free of charge" not in page
+
+
 def test_the_snippets_name_our_real_address(client: Client, settings):
     settings.MEGABRAIN_BASE_URL = "https://gateway.example"
     page = client.get(reverse("home")).content.decode()

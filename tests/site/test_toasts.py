@@ -100,7 +100,8 @@ def test_signing_in_again_leads_back_to_the_page_on_the_screen(client: Client):
     assert response["HX-Redirect"] == (f"{reverse('account_login')}?next=/account/byok/%3Fpage%3D2")
 
 
-def test_a_page_elsewhere_is_no_place_to_come_back_to(client: Client):
-    headers = {**HTMX, "HX-Current-URL": "https://elsewhere.example/trap"}
+@pytest.mark.parametrize("page", ["https://elsewhere.example/trap", "http://[", "//["])
+def test_a_page_elsewhere_is_no_place_to_come_back_to(client: Client, page: str):
+    headers = {**HTMX, "HX-Current-URL": page}
     response = client.get("/private/", headers=headers)
     assert response["HX-Redirect"] == f"{reverse('account_login')}?next=/"

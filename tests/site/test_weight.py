@@ -31,7 +31,7 @@ def packed(path: str) -> int:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("address", ["/", "/docs/", "/docs/errors/", "/docs/agents/"])
+@pytest.mark.parametrize("address", ["/", "/models/", "/docs/", "/docs/errors/", "/docs/agents/"])
 def test_a_public_page_is_light(client: Client, address: str):
     assert weight(client, address) <= LIMIT
 

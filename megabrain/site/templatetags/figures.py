@@ -7,6 +7,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from orgs.money import dollars, rounded
+
 register = template.Library()
 
 MICROS = 1_000_000
@@ -46,15 +48,13 @@ def compact(value: int | None) -> str:
 @register.filter
 def money(micros: int | None, places: int = 4) -> str:
     """Micro-dollars as `$1.2345`, by integer arithmetic; a trace is `<$0.0001`, never `$0.0000`."""
-    if micros is None:
-        return "–"
-    sign = "-" if micros < 0 else ""
-    unit = 10 ** (6 - places)
-    steps = (abs(micros) + unit // 2) // unit
-    if micros and not steps:
-        return f"{sign}<${1 / 10**places:.{places}f}"
-    whole, rest = divmod(steps, 10**places)
-    return f"{sign}${whole:,}.{rest:0{places}d}"
+    return "–" if micros is None else rounded(micros, places)
+
+
+@register.filter
+def exact(micros: int | None, least: int = 4) -> str:
+    """Micro-dollars to the last one, where sums are to come out: `$1.2345`, `$0.001234`."""
+    return "–" if micros is None else dollars(micros, least)
 
 
 @register.filter
@@ -65,6 +65,12 @@ def price(picos: int | None) -> str:
     whole, rest = divmod(picos, MICROS)
     decimals = f"{rest:06d}".rstrip("0")
     return f"${whole:,}" if not decimals else f"${whole:,}.{decimals.ljust(2, '0')}"
+
+
+@register.filter
+def unit_price(picos: int | None) -> str:
+    """As `price`; what costs nothing is `Free`."""
+    return "Free" if picos == 0 else price(picos)
 
 
 @register.filter
