@@ -53,6 +53,24 @@ def test_a_stream_that_lacks_an_event_is_counted_as_dropped(monkeypatch: pytest.
     assert "ended after 3" in streams.errors[0]
 
 
+def test_the_report_compares_the_list_of_models_with_a_call():
+    said: list[str] = []
+    call, fetched = CallFigures(1000, 0.001, 0.002, 0.0001), CallFigures(500, 0.02, 0.04, 0.002)
+    Report(said.append).lists("gateway", [{"call": call, "gzip": fetched}])
+    assert said[0].endswith("1.000")
+    assert "gzip" in said[1]
+    assert said[1].endswith("0.500")
+
+
+def test_the_report_compares_a_call_that_the_balance_pays_for():
+    said: list[str] = []
+    own, paid = CallFigures(1000, 0.001, 0.002, 0.0001), CallFigures(250, 0.02, 0.04, 0.002)
+    Report(said.append).payers(16, [{"gateway": own, "balance": paid}])
+    assert said[0].endswith("1.000")
+    assert "balance" in said[1]
+    assert said[1].endswith("0.250")
+
+
 def test_the_report_says_which_bars_were_missed():
     said: list[str] = []
     report = Report(said.append)

@@ -13,10 +13,12 @@ import uvloop
 from tests.bench import load, wire
 from tests.bench.contenders import (
     ROOT,
+    Catalogued,
     Contender,
     Direct,
     Gateway,
     Nginx,
+    Paid,
     Translated,
     installed,
 )
@@ -27,6 +29,8 @@ from tests.bench.results import CallFigures, StreamFigures
 
 BODIES = {"small": wire.SMALL, "large": wire.LARGE}
 CONNECTIONS = (1, 16, 64, 256)
+#: All of one account, whose calls wait for each other while money is set aside.
+PAYING = (1, 16, 64)
 PACES = {
     "500 streams, 20 events a second each": Pace(500, 20, length=10, ramp=2),
     "1,000 streams, 20 events a second each": Pace(1000, 20, length=10, ramp=3),
@@ -34,6 +38,12 @@ PACES = {
 }
 #: Only these are compared on streams: the others have no bar there.
 STREAMING = (Direct, Nginx, Gateway, Translated)
+#: These are compared on one thing alone.
+SPECIAL = (Translated, Catalogued, Paid)
+#: By the part in which they are compared, those that are in no other.
+ALONE = {"models": Catalogued, "balance": Paid}
+#: So many agents fetch the list at a time.
+LISTING = 16
 
 
 class Bench:
@@ -50,7 +60,7 @@ class Bench:
 
     async def run(self) -> None:
         for contender in self.contenders:
-            if isinstance(contender, Translated):
+            if isinstance(contender, SPECIAL):
                 continue
             await self._calls(contender, wire.SMALL, 16, max(1.0, self.seconds / 2))
             if self.errors[contender.name]:
@@ -59,6 +69,10 @@ class Bench:
         for name, body in BODIES.items():
             if self.only in (None, name):
                 await self._compare_calls(name, body)
+        if self.only in (None, "models"):
+            await self._compare_lists()
+        if self.only in (None, "balance"):
+            await self._compare_payers()
         if self.only in (None, "streams"):
             for name, pace in PACES.items():
                 await self._compare_streams(name, pace)
@@ -70,8 +84,8 @@ class Bench:
             for number in range(self.rounds):
                 figures = {}
                 for contender in self._in_turn(number):
-                    if isinstance(contender, Translated):
-                        continue  # It is compared where the work is done: on events.
+                    if isinstance(contender, SPECIAL):
+                        continue  # They are compared where their work is done.
                     calls = await self._calls(contender, body, connections, self.seconds)
                     found = CallFigures.of(calls)
                     if found is not None:
@@ -79,13 +93,50 @@ class Bench:
                 rounds.append(figures)
             self.report.calls(name, connections, rounds)
 
+    async def _compare_lists(self) -> None:
+        """The list of models beside a small call, each to the same gateway."""
+        self.report.begin_lists(LISTING)
+        for contender in self.contenders:
+            if not isinstance(contender, Gateway) or isinstance(contender, Translated | Paid):
+                continue
+            rounds: list[dict[str, CallFigures]] = []
+            for _ in range(self.rounds):
+                calls = await self._calls(contender, wire.SMALL, LISTING, self.seconds)
+                figures = {"call": CallFigures.of(calls)}
+                for name, headers in wire.LISTS.items():
+                    request = contender.fetch("/v1/models", headers)
+                    fetched = await load.call(
+                        contender.port, request, LISTING, self.seconds, contender.cpu
+                    )
+                    # They leave no usage rows.
+                    self.errors[contender.name] += fetched.errors
+                    figures[name] = CallFigures.of(fetched)
+                rounds.append({name: found for name, found in figures.items() if found})
+            self.report.lists(contender.name, rounds)
+
+    async def _compare_payers(self) -> None:
+        """Small calls that the balance pays for beside those that a key of the caller's serves."""
+        self.report.begin_payers()
+        payers = [each for each in self.contenders if each.name in ("gateway", "balance")]
+        for connections in PAYING:
+            rounds: list[dict[str, CallFigures]] = []
+            for number in range(self.rounds):
+                figures = {}
+                for contender in payers if number % 2 else reversed(payers):
+                    calls = await self._calls(contender, wire.SMALL, connections, self.seconds)
+                    found = CallFigures.of(calls)
+                    if found is not None:
+                        figures[contender.name] = found
+                rounds.append(figures)
+            self.report.payers(connections, rounds)
+
     async def _compare_streams(self, name: str, pace: Pace) -> None:
         self.report.begin_streams(name)
         rounds: list[dict[str, StreamFigures]] = []
         for number in range(self.rounds):
             figures = {}
             for contender in self._in_turn(number):
-                if not isinstance(contender, STREAMING):
+                if not isinstance(contender, STREAMING) or isinstance(contender, Catalogued | Paid):
                     continue
                 streams = await load.stream(
                     contender.port,
@@ -135,6 +186,9 @@ def main() -> int:
     kinds, missing = installed()
     for sentence in missing:
         _say(sentence)
+    for part, kind in ALONE.items():
+        if options.only not in (None, part):
+            kinds.remove(kind)
     report = Report(_say)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         home = Path(folder)
@@ -177,7 +231,11 @@ def _verdict(report: Report, bench: Bench, gateway: str, *, alive: bool, rows: i
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=["small", "large", "streams"], help="Measure just this.")
+    parser.add_argument(
+        "--only",
+        choices=["small", "large", "models", "balance", "streams"],
+        help="Measure just this.",
+    )
     parser.add_argument("--quick", action="store_true", help="A first impression in minutes.")
     parser.add_argument("--seconds", type=float, help="Of one measurement; streams take twice.")
     parser.add_argument("--rounds", type=int, help="How often each is measured.")

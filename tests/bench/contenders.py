@@ -19,6 +19,8 @@ from tests.bench.processes import Process, free_port
 
 ROOT = Path(__file__).parent.parent.parent
 EMAIL = "bench@example.com"
+#: In the catalogue of Catalogued.
+MODELS = 5_000
 PROVIDER_KEY = "sk-proj-sim-fast-" + "0123456789" * 3
 
 
@@ -44,6 +46,9 @@ class Contender(ABC):
     @abstractmethod
     def headers(self) -> dict[str, str]:
         """The credential it wants, and what else."""
+
+    def fetch(self, path: str, headers: dict[str, str]) -> bytes:
+        return wire.fetch(f"127.0.0.1:{self.port}", {**self.headers, **headers}, path)
 
     def request(self, body: bytes) -> bytes:
         host = f"127.0.0.1:{self.port}"
@@ -148,6 +153,8 @@ class Gateway(Contender):
     name = "gateway"
     provider = "openai"
     provider_key = PROVIDER_KEY
+    #: Whose the provider key is.
+    holder = EMAIL
     _token = ""
 
     @property
@@ -157,10 +164,11 @@ class Gateway(Contender):
     def start(self) -> None:
         self._manage("migrate", "--verbosity", "0")
         self._manage("create_user", "--email", EMAIL, "--password-stdin", said="correct horse 42")
-        adding = ("add_key", "--account", EMAIL, "--provider", self.provider)
+        adding = ("add_key", "--account", self.holder, "--provider", self.provider)
         self._manage(*adding, said=self.provider_key)
         made = self._manage("create_token", "--email", EMAIL, "--name", "Bench")
         self._token = made.strip().splitlines()[-1]
+        self._prepare()
         web = next(
             line.removeprefix("web: ")
             for line in (ROOT / "Procfile").read_text().splitlines()
@@ -168,6 +176,9 @@ class Gateway(Contender):
         )
         command = web.replace("$PORT", str(self.port)).split()
         self._run(str(Path(sys.executable).parent / command[0]), *command[1:], **self._settings())
+
+    def _prepare(self) -> None:
+        """What else is there before it begins."""
 
     def rows(self) -> int:
         """How many usage rows there are. To be asked when it has stopped."""
@@ -210,6 +221,26 @@ class Translated(Gateway):
     spoken = wire.MESSAGES
     provider = "novita"
     provider_key = "sk_sim-fast-" + "0123456789" * 3
+
+
+class Catalogued(Gateway):
+    """The same with a catalogue as large as it may become, for the list of models."""
+
+    name = f"{MODELS}-models"
+
+    def _prepare(self) -> None:
+        self._manage("shell", "-c", f"from tests.many_models import fill; fill({MODELS})")
+
+
+class Paid(Gateway):
+    """The same where the key is MegaBrain's own, and the caller's balance pays."""
+
+    name = "balance"
+    holder = "platform"
+
+    def _prepare(self) -> None:
+        granting = ("grant_credit", "--account", EMAIL, "--usd", "1000000")
+        self._manage(*granting, "--idempotency-key", "bench", "--note", "Benchmark")
 
 
 class LiteLLM(Contender):
@@ -288,4 +319,4 @@ def installed() -> tuple[list[type[Contender]], list[str]]:
             found.append(kind)
         else:
             missing.append(f"{kind.name} is not installed here, so it is left out ({where}).")
-    return [*found, Gateway, Translated], missing
+    return [*found, Gateway, Translated, Catalogued, Paid], missing

@@ -19,6 +19,8 @@ PATIENCE = 60.0
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _OK = b"HTTP/1.1 200"
+#: It has no body and does not say so: what the caller has is still right.
+_UNCHANGED = b"HTTP/1.1 304"
 
 C = TypeVar("C", bound="Connection")
 
@@ -109,7 +111,7 @@ class Caller(Connection):
         self._request = request
         self._calls = calls
         self._going = going
-        self._begun = b""
+        self._begun = bytearray()
         self._asked_at = 0.0
 
     def ask(self) -> None:
@@ -119,16 +121,15 @@ class Caller(Connection):
             self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        if self._begun:
-            data = self._begun + data
-        if not _complete(data):
-            self._begun = data
+        # An answer of megabytes comes in many pieces.
+        self._begun += data
+        if not _complete(self._begun):
             return
-        self._begun = b""
+        answer, self._begun = self._begun, bytearray()
         self.busy = False
         calls = self._calls
-        if not data.startswith(_OK):
-            self.failed(data[:300].decode("utf-8", "replace"))
+        if not answer.startswith((_OK, _UNCHANGED)):
+            self.failed(answer[:300].decode("utf-8", "replace"))
             self.finish()
             return
         calls.answered += 1
@@ -143,10 +144,12 @@ class Caller(Connection):
         self._calls.errors.append(why)
 
 
-def _complete(data: bytes) -> bool:
+def _complete(data: bytearray) -> bool:
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         return False
+    if data.startswith(_UNCHANGED):
+        return True
     found = _LENGTH.search(data, 0, end)
     if found is None:
         return len(data) > end and data.endswith(b"0\r\n\r\n")

@@ -27,6 +27,7 @@ LATEST_BARS = {1000: 1.0}
 MEMORY_BAR = 150.0
 
 _CALLS = "{:>11}  {:<8} {:>9} {:>8} {:>8} {:>8} {:>9} {:>22} {:>22}"
+_LISTS = "{:>13}  {:<10} {:>9} {:>8} {:>8} {:>8} {:>22}"
 _STREAMS = "{:>13}  {:<10} {:>16} {:>16} {:>9} {:>9} {:>10} {:>8} {:>7}"
 
 
@@ -71,6 +72,53 @@ class Report:
                 if ratios:
                     what = f"{name} calls, {connections} connections, × {other}"
                     self._hold(what, median(ratios), bar, least=True)
+
+    # Lists of models -------------------------------------------------------------------------
+
+    def begin_lists(self, connections: int) -> None:
+        self._write(f"\nThe list of models beside a small call, {connections} connections")
+        heads = ("", "", "a second", "p50 ms", "p99 ms", "CPU µs", "× a small call")
+        self._write(_LISTS.format(*heads))
+
+    def lists(self, who: str, rounds: Sequence[dict[str, CallFigures]]) -> None:
+        for name in rounds[0]:
+            mine = [figures[name] for figures in rounds if name in figures]
+            shares = [
+                figures[name].rate / figures["call"].rate
+                for figures in rounds
+                if name in figures and "call" in figures
+            ]
+            self._write(
+                _LISTS.format(
+                    *(who, name, f"{median(each.rate for each in mine):,.0f}"),
+                    f"{median(each.p50 for each in mine) * 1000:.1f}",
+                    f"{median(each.p99 for each in mine) * 1000:.1f}",
+                    f"{median(each.cpu for each in mine) * 1e6:.0f}",
+                    _spread(shares),
+                )
+            )
+
+    # Payers ----------------------------------------------------------------------------------
+
+    def begin_payers(self) -> None:
+        self._write(
+            "\nSmall calls that a balance pays for, beside those that a caller's key serves"
+        )
+        heads = ("connections", "", "calls/s", "p50 ms", "p99 ms", "CPU µs", "× the caller's key")
+        self._write(_LISTS.format(*heads))
+
+    def payers(self, connections: int, rounds: Sequence[dict[str, CallFigures]]) -> None:
+        for who in rounds[0]:
+            mine = [figures[who] for figures in rounds if who in figures]
+            self._write(
+                _LISTS.format(
+                    *(f"{connections:,}", who, f"{median(each.rate for each in mine):,.0f}"),
+                    f"{median(each.p50 for each in mine) * 1000:.1f}",
+                    f"{median(each.p99 for each in mine) * 1000:.1f}",
+                    f"{median(each.cpu for each in mine) * 1e6:.0f}",
+                    _spread(_ratios(rounds, who, "gateway", _rate)),
+                )
+            )
 
     # Streams ---------------------------------------------------------------------------------
 

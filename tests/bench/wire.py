@@ -87,6 +87,13 @@ def _conversation(size: int) -> bytes:
     return json.dumps(body).encode()
 
 
+#: The list of models as agents ask for it, by what they get.
+LISTS = {
+    "whole": {"accept-encoding": "identity"},
+    "gzip": {"accept-encoding": "gzip"},
+    "unchanged": {"if-none-match": "*"},
+}
+
 SMALL = call_body("Say that it is as I say, please, and nothing else.")
 LARGE = _conversation(200 * 1024)
 
@@ -124,6 +131,13 @@ def request(body: bytes, host: str, headers: dict[str, str], path: str = CHAT.pa
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def fetch(host: str, headers: dict[str, str], path: str) -> bytes:
+    """The same for what is fetched without a body."""
+    lines = [f"GET {path} HTTP/1.1", f"host: {host}", "user-agent: bench"]
+    lines += (f"{name}: {value}" for name, value in headers.items())
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def _framed(data: bytes) -> bytes:
