@@ -119,7 +119,7 @@ def test_a_provider_that_cannot_be_reached(watch: Watch, agent: Agent, key: AddK
     for url in NOWHERE:
         settings.MEGABRAIN_UPSTREAM_URLS = {"openai": url}
         answer = watch.hear(ask(agent, "openai", talk.text))
-        assert answer.status_code == 502, url
+        assert answer.status_code == 503, url
     assert watch.sightings(canary) == []
     assert talk.sightings(watch) == []
 

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from orgs.models import Account, AuditEvent, User
 from tests.conftest import PASSWORD, signed_in
+from tests.fake_stripe import FakeStripe
 from tests.guarantees.addresses import (
     SECRET,
     World,
@@ -67,14 +68,36 @@ NO_LIMITS = {"allowed_models": [], "token_requests_per_minute": ""}
 #: Pages that every account has.
 OF_EACH_ACCOUNT = {
     "tokens/create/": Change({"name": "ci"}),
+    "tokens/<uuid:id>/spending/": Change({"monthly_limit": "5"}),
     "tokens/<uuid:id>/revoke/": Change(),
+    "billing/alert/": Change({"below": "5"}),
     "byok/add/": Change({"provider": "anthropic", "secret": SECRET}),
     "byok/<uuid:key_id>/update/": Change({"secret": SECRET + "2"}),
     "byok/<uuid:key_id>/enabled/": Change({"enabled": "false"}),
+    "byok/<uuid:key_id>/disable/": Change(),
     "byok/<uuid:key_id>/reminder/": Change({"remind_on": "2099-01-01"}),
     "byok/<uuid:key_id>/failure/": Change({"on_failure": "balance"}),
     "byok/<uuid:key_id>/delete/": Change(),
     "byok/<uuid:key_id>/test/": Change(),
+    "billing/credits/": Change({"amount": "25"}),
+    "billing/auto-top-up/": Change(
+        {
+            "card": "pm_good",
+            "below": "5",
+            "amount": "20",
+            "monthly_cap": "100",
+            "agreed": "on",
+        },
+        after=World.keep_cards,
+    ),
+    "billing/auto-top-up/off/": Change(after=World.top_up_by_itself),
+    "billing/auto-top-up/card/remove/": Change(after=World.keep_cards),
+    "subscriptions/<slug:plan>/subscribe/": Change(
+        {"price_micros": "20000000", "period_days": "30"}
+    ),
+    "subscriptions/<uuid:id>/cancel/": Change(),
+    "subscriptions/<uuid:id>/resume/": Change(after=World.cancelled),
+    "subscriptions/<uuid:id>/pay/": Change(after=World.past_due),
 }
 
 CHANGES: dict[str, Change] = {
@@ -90,6 +113,8 @@ CHANGES: dict[str, Change] = {
     "orgs/<slug:slug>/members/invite/": Change({"emails": "new@example.com", "role": "member"}),
     "orgs/<slug:slug>/members/<uuid:id>/role/": Change({"role": "owner"}),
     "orgs/<slug:slug>/members/<uuid:id>/limit/": Change({"requests_per_minute": "7"}),
+    "orgs/<slug:slug>/members/spending/": Change({"daily_limit": "5"}),
+    "orgs/<slug:slug>/members/<uuid:id>/spending/": Change({"daily_limit": "5"}),
     "orgs/<slug:slug>/members/<uuid:id>/remove/": Change(),
     "orgs/<slug:slug>/members/<uuid:id>/tokens/<uuid:token>/revoke/": Change(),
     "orgs/<slug:slug>/members/invitations/<uuid:id>/resend/": Change(),
@@ -132,13 +157,22 @@ READS = {
     "",
     "account/activity/",
     "account/activity/<int:sequence>/",
+    "account/billing/",
+    "account/billing/export/",
     "account/byok/",
     "account/byok/<uuid:key_id>/details/",
     "account/byok/<uuid:key_id>/row/",
     "account/byok/models/<slug:provider>/",
     "account/byok/route/",
+    "account/billing/payments/",
+    "account/billing/payments/<uuid:id>/",
+    "account/billing/payments/<uuid:id>/checkout/",
     "account/profile/",
+    "account/subscriptions/",
     "account/tokens/",
+    "account/usage/",
+    "account/usage/<uuid:request_id>/",
+    "account/usage/export/",
     "accounts/2fa/",
     "accounts/2fa/reauthenticate/",
     "accounts/2fa/recovery-codes/",
@@ -151,23 +185,36 @@ READS = {
     "accounts/reauthenticate/",
     "accounts/sessions/",
     "dashboard/",
+    "models/",
+    "models/<path:id>",
     "docs/",
     "docs/<slug:slug>/",
     "healthz",
     "orgs/<slug:slug>/",
     "orgs/<slug:slug>/audit/",
     "orgs/<slug:slug>/audit/<int:sequence>/",
+    "orgs/<slug:slug>/billing/",
+    "orgs/<slug:slug>/billing/export/",
     "orgs/<slug:slug>/byok/",
     "orgs/<slug:slug>/byok/<uuid:key_id>/details/",
     "orgs/<slug:slug>/byok/<uuid:key_id>/row/",
     "orgs/<slug:slug>/byok/models/<slug:provider>/",
     "orgs/<slug:slug>/byok/route/",
+    "orgs/<slug:slug>/billing/payments/",
+    "orgs/<slug:slug>/billing/payments/<uuid:id>/",
+    "orgs/<slug:slug>/billing/payments/<uuid:id>/checkout/",
     "orgs/<slug:slug>/members/",
     "orgs/<slug:slug>/members/<uuid:id>/",
+    "orgs/<slug:slug>/subscriptions/",
     "orgs/<slug:slug>/tokens/",
+    "orgs/<slug:slug>/usage/",
+    "orgs/<slug:slug>/usage/<uuid:request_id>/",
+    "orgs/<slug:slug>/usage/export/",
     "readyz",
     "status/",
     "theme/",
+    # What it changes is in test_s24.
+    "webhooks/stripe/",
 }
 
 #: What staff can do to rows of a list. tests/admin/ has its effects, and the platform's own keys
@@ -183,6 +230,12 @@ OF_STAFF = {
     ("apitoken", "revoke"): nothing,
     ("providerkey", "disable"): nothing,
     ("providerkey", "test"): nothing,
+    ("plankey", "withdraw"): nothing,
+    ("plankey", "revoked"): World.withdrawn,
+    ("subscription", "end"): nothing,
+    ("wallet", "freeze"): nothing,
+    ("wallet", "unfreeze"): World.frozen,
+    ("autotopup", "turn_off"): World.topping_up,
 }
 #: For the platform's keys alone, what changes nothing, and what tests/admin/ walks.
 OF_STAFF_ELSEWHERE = {
@@ -191,12 +244,30 @@ OF_STAFF_ELSEWHERE = {
     ("account", "verify"),
     ("audithead", "verify"),
     ("catalogmodel", "restore"),
+    ("catalogmodel", "remove"),
     ("offering", "enable"),
     ("offering", "disable"),
+    ("offering", "retire"),
+    ("offering", "bring_back"),
+    ("offering", "restore"),
+    ("offering", "remove"),
+    ("price", "remove"),
+    ("changeset", "apply"),
+    ("changeset", "dismiss"),
+    ("cataloguesource", "ask"),
 }
 ADMIN_CHANGES = {
+    "admin/billing/wallet/add/",
+    "admin/billing/plan/<path:object_id>/change/",
+    "admin/billing/plankey/add/",
+    "admin/byok/cataloguesource/refresh/",
+    "admin/byok/catalogmodel/add/",
     "admin/byok/catalogmodel/reload/",
     "admin/byok/catalogmodel/<path:object_id>/change/",
+    "admin/byok/offering/add/",
+    "admin/byok/offering/<path:object_id>/change/",
+    "admin/byok/price/add/",
+    "admin/byok/price/<path:object_id>/change/",
     "admin/byok/providerkey/add/",
     "admin/byok/providerkey/<path:object_id>/secret/",
 }
@@ -232,7 +303,9 @@ def test_everything_that_staff_can_do_to_a_row_is_listed_once():
 
 
 @pytest.fixture
-def world(owner: User, organization: Account, member: User, staff: User) -> World:
+def world(
+    owner: User, organization: Account, member: User, staff: User, stripe: FakeStripe
+) -> World:
     return World(owner, organization, member, staff)
 
 

@@ -8,7 +8,7 @@ from itertools import chain, repeat
 
 import pytest
 
-from byok import key_tests
+from byok import key_tests, sending
 from byok.actions import add_key, request_test
 from byok.providers import PROVIDERS
 from byok.providers.base import UnusableSecret, UpstreamRequest
@@ -46,8 +46,8 @@ def endpoint(certificate):
 def by_key_test(request: UpstreamRequest) -> str:
     """What the key test's sender makes of a request: a status, or why there is none."""
     try:
-        return str(key_tests.send(request, 5).status)
-    except key_tests.CallFailed as failed:
+        return str(sending.send(request, 5).status)
+    except sending.CallFailed as failed:
         return failed.code
 
 
@@ -216,7 +216,7 @@ def test_the_test_of_a_key_says_that_its_address_is_not_public(
         key_tests.perform(test.pk)
 
     test.refresh_from_db()
-    assert test.code == key_tests.NOT_PUBLIC
+    assert test.code == sending.NOT_PUBLIC
     assert "nothing was sent" in test.message
     assert endpoint.connections == 0
 

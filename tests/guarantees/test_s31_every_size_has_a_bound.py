@@ -202,7 +202,7 @@ def ask(agent: Agent, **more: Any) -> Any:
 
 def test_an_answer_may_have_32_mib_and_no_byte_more(agent, key, settings):
     key("openai")
-    for size, status in ((BODY, 200), (BODY + 1, 502)):
+    for size, status in ((BODY, 200), (BODY + 1, 503)):
         with RawUpstream.saying(json_answer(whole(size))) as upstream:
             settings.MEGABRAIN_UPSTREAM_URLS = {"openai": upstream.url}
             assert ask(agent).status_code == status
@@ -246,7 +246,7 @@ def test_an_event_may_have_one_mib(agent, key, settings, first):
         if fits:
             assert answer.content == before + event(size) + FINISH
         elif first:
-            assert answer.status_code == 502
+            assert answer.status_code == 503
         else:
             assert "sent an event that is too long" in answer.text
             assert answer.content.count(b"data: ") == 2

@@ -211,7 +211,7 @@ def test_a_provider_whose_answer_trickles(agent, key, settings, stream):
         answers = list(pool.map(ask, range(len(SLOW))))
     for (first, more), answer in zip(SLOW, answers, strict=True):
         begun = stream and CHUNK in first
-        assert answer.status_code in ({200} if begun else {502, 504}), (first, more)
+        assert answer.status_code == (200 if begun else 503), (first, more)
         assert '"error"' in answer.text
 
 

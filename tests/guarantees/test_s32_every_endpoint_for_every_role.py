@@ -34,12 +34,13 @@ BODIES: Mapping[Endpoint, dict[str, Any]] = {
     Endpoint.FIM: {"model": "mistralai/codestral-2508", "prompt": "say: pong", "suffix": "\n"},
     Endpoint.EMBEDDINGS: {"model": "openai/text-embedding-3-small", "input": "pong"},
 }
-#: Where things are looked up; the last of these is a call of the owner's.
+#: Where things are looked up; the request is a call of the owner's.
 LOOK_UPS = (
     "models",
     "models/openai/gpt-6-luna",
     "requests/{}",
     "route?model=openai/gpt-6-luna",
+    "key",
 )
 
 #: Each kind of caller, and what it gets: a call, a look-up, the record of the owner's call.

@@ -166,7 +166,7 @@ def test_a_models_page_shows_no_other_tokens_list(agent, make_agent, other, serv
         assert len(unrestricted.get("models").json()["data"]) > 5
     assert only.get("models/anthropic/claude-haiku-4.5").status_code in {403, 404}
     theirs = other.get("models/openai/gpt-6-luna").json()
-    assert theirs["byok"] == {"available": False, "providers": []}
+    assert theirs["byok"] == {"available": False, "providers": [], "keys": []}
 
 
 def test_the_error_of_a_call_without_keys_names_nobody_elses(agent, other, served):

@@ -16,6 +16,7 @@ from orgs.actions import create_organization, invite
 from orgs.models import Account, ApiToken, Invitation, Membership, User
 from orgs.origin import Origin
 from tests.conftest import person, signed_in
+from tests.fake_stripe import FakeStripe
 from tests.guarantees.addresses import Address, World, addresses
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,9 @@ def elsewhere(stranger: User) -> Account:
 
 
 @pytest.fixture
-def world(owner: User, organization: Account, member: User, staff: User) -> World:
+def world(
+    owner: User, organization: Account, member: User, staff: User, stripe: FakeStripe
+) -> World:
     return World(owner, organization, member, staff)
 
 

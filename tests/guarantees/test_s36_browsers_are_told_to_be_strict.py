@@ -34,6 +34,8 @@ from tests.visitor import PASSWORD, Visitor
 HTMX = {"hx-request": "true", "hx-current-url": "http://testserver/"}
 FILLERS = {"uuid": str(uuid.uuid4()), "int": "1", "slug": "some-slug", "str": "text", "path": "a"}
 ASSET = "/static/"
+#: It takes what is signed and looks at no cookie, so there is no token to forge.
+SIGNED = {"/webhooks/stripe/"}
 PASSKEY = Path(__file__).parent.parent / "passkey.json"  # What Chromium's own authenticator made.
 
 
@@ -89,7 +91,7 @@ def test_every_post_without_its_token_is_refused(owner: User, headers: dict[str,
     client = Client(enforce_csrf_checks=True)
     client.cookies = signed_in(owner).cookies
     before = AuditEvent.objects.count()
-    for path in addresses():
+    for path in set(addresses()) - SIGNED:
         answer = client.post(path, headers=headers)
         assert answer.status_code == 403, path
     assert AuditEvent.objects.count() == before
