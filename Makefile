@@ -52,6 +52,16 @@ soak: export MEGABRAIN_S06_ROWS ?= 10000
 soak: export MEGABRAIN_S06_KILLS ?= 20
 soak: export MEGABRAIN_S07_RACES ?= 1000
 soak: export MEGABRAIN_S16_EVENTS ?= 200000
+soak: export MEGABRAIN_S17_EXAMPLES ?= 200
+soak: export MEGABRAIN_S17_STEPS ?= 60
+soak: export MEGABRAIN_S18_CALLS ?= 200
+soak: export MEGABRAIN_S18_EXAMPLES ?= 5000
+soak: export MEGABRAIN_S19_KILLS ?= 40
+soak: export MEGABRAIN_S19_SERVERS ?= 5
+soak: export MEGABRAIN_S19_STREAMS ?= 100
+soak: export MEGABRAIN_S20_EVENTS ?= 40
+soak: export MEGABRAIN_S21_CALLS ?= 1000
+soak: export MEGABRAIN_S21_AFFORDED ?= 50
 soak: export MEGABRAIN_RACES ?= 100
 soak: export MEGABRAIN_S40_ROUNDS ?= 2000
 soak: $(DEV)

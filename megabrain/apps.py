@@ -1,3 +1,4 @@
+import gc
 from importlib import import_module
 
 from django.apps import AppConfig
@@ -20,3 +21,6 @@ class StaffAdminConfig(django_admin.SimpleAdminConfig):
         super().ready()
         for app in ("orgs", "byok", "billing"):
             import_module(f"{app}.admin")
+        # It was off while all this was loaded, which is there to stay.
+        gc.freeze()
+        gc.enable()

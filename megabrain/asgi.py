@@ -20,9 +20,11 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 
 from byok.checks import refuse_bad_vault_keys  # noqa: E402
-from megabrain.gateway.app import Gateway  # noqa: E402
 
+# Before all that takes longer to load than to look at them.
 refuse_bad_vault_keys()
+
+from megabrain.gateway.app import Gateway  # noqa: E402
 
 Message = dict[str, Any]  # ASGI's own types are open mappings.
 Receive = Callable[[], Awaitable[Message]]
@@ -48,7 +50,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         # so the body of this request would be taken for the next one.
         send = and_hang_up(send)
     path = scope["path"]
-    if settings.MEGABRAIN_SERVE != "site" and gateway.serves(path):
+    if settings.MEGABRAIN_SERVE != "site" and gateway.serves(scope):
         await gateway(scope, receive, send)
     elif scope["type"] != "http":
         await send({"type": "websocket.close", "code": 1003})

@@ -14,9 +14,11 @@ from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Min
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
+from billing.models import Hold, Reconciliation, Wallet
 from byok.models import Offering
 from byok.providers import PROVIDERS
 from byok.vault import KeyringError, rotation
@@ -29,6 +31,10 @@ from orgs.models import AuditEvent
 #: Clocks that differ by more make sessions, limits and one-time codes unreliable.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 WORKER_SECONDS = 2.0
+#: Workers release abandoned holds within a minute.
+SWEPT_WITHIN = timedelta(minutes=5)
+#: And compare all balances every day.
+COMPARED_WITHIN = timedelta(hours=36)
 
 
 class Trouble(Exception):
@@ -191,6 +197,40 @@ def endpoints() -> str:
     return f"Accounts can add endpoints of their own, at {where}."
 
 
+def balances() -> str:
+    late = Hold.objects.abandoned(timezone.now() - SWEPT_WITHIN).count()
+    frozen = Wallet.objects.filter(frozen_at__isnull=False).count()
+    told = []
+    if late:
+        told.append(
+            f"{late} calls whose process died still have money set aside. A worker with --beat "
+            "releases it; what it cannot release is in its log as billing.hold.stuck."
+        )
+    if frozen:
+        told.append(
+            f"Nothing is paid from {frozen} frozen balances. Search the admin's wallets for "
+            "“frozen”; docs/money.md says what to look at."
+        )
+    compared = _compared_at()
+    if compared and compared < timezone.now() - COMPARED_WITHIN:
+        told.append(
+            f"They have not all been compared with their ledgers since {compared:%Y-%m-%d %H:%M} "
+            "UTC. A worker with --beat does it every day, or at once: manage.py reconcile"
+        )
+    if told:
+        raise Trouble(" ".join(told))
+    return "None is frozen, no hold is overdue, and none waits to be compared."
+
+
+def _compared_at() -> datetime | None:
+    """When all balances were, or when there was the first; None while there is none."""
+    row = Reconciliation.objects.first()
+    if row is not None and row.done_at is not None:
+        return row.done_at
+    first: datetime | None = Wallet.objects.aggregate(first=Min("created_at"))["first"]
+    return first
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "database": database,
@@ -199,6 +239,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "queue": queue,
     "clock": clock,
     "catalogue": catalogue,
+    "balances": balances,
     "providers": upstreams,
     "endpoints": endpoints,
 }

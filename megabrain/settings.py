@@ -7,6 +7,7 @@ to start on a missing or weak setting and names it. docs/settings.md describes e
 """
 
 import base64
+import gc
 import os
 import secrets
 from ipaddress import ip_network
@@ -21,6 +22,10 @@ from django.urls import reverse_lazy
 
 from megabrain import __version__, logs
 from megabrain.home import generated_secret
+
+# What is loaded from here on is there to stay: to look for garbage in it takes a quarter of the
+# time of a start. When the applications are ready, megabrain/apps.py turns it on again.
+gc.disable()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
@@ -164,8 +169,20 @@ if _engine == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"].setdefault("OPTIONS", {}).update(
-        {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=16)}}
+        {
+            "pool": {
+                "min_size": 1,
+                "max_size": env.int("DATABASE_POOL_SIZE", default=16),
+                # A pool that lost its database looks for it again at ever longer intervals, until
+                # it gives up; whoever asks next makes it begin anew. It is back before leases of
+                # calls that go on have run out (billing/holds.py).
+                "timeout": 5,
+                "reconnect_timeout": 5,
+            }
+        }
     )
+    # A connection that broke while nobody used it fails no one.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 REDIS_URL = env.str("REDIS_URL", default="")
 CACHES = {
@@ -185,6 +202,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 60
+# A worker that is busy leaves what it cannot begin to the others.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 if REDIS_URL:
@@ -206,7 +225,77 @@ else:
 CELERY_BEAT_SCHEDULE_FILENAME = str(MEGABRAIN_HOME / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "expire-stuck-key-tests": {"task": "byok.tasks.expire_stuck_key_tests", "schedule": 30.0},
-    "tell-of-failing-keys": {"task": "byok.tasks.tell_of_failing_keys", "schedule": 60.0},
+    "tell-of-failing-keys": {
+        "task": "byok.tasks.tell_of_failing_keys",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "send-reminders": {
+        "task": "byok.tasks.tell_of_keys_that_need_attention",
+        "schedule": crontab(minute="45"),
+        "options": {"expires": 3600},
+    },
+    "refresh-due-catalogue": {
+        "task": "byok.tasks.refresh_due_catalogue",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
+    "tell-of-catalogue": {
+        "task": "byok.tasks.tell_of_catalogue",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "sweep-holds": {
+        "task": "billing.tasks.sweep_holds",
+        "schedule": 20.0,
+        "options": {"expires": 20},
+    },
+    "reconcile": {
+        "task": "billing.tasks.reconcile",
+        "schedule": crontab(minute="*/10"),
+        "options": {"expires": 600},  # The next one goes on where it would have.
+    },
+    "tell-of-low-balances": {
+        "task": "billing.tasks.tell_of_low_balances",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "tell-of-frozen-wallets": {
+        "task": "billing.tasks.tell_of_frozen_wallets",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "count-usage": {
+        "task": "billing.tasks.count_usage",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "prune-usage": {"task": "billing.tasks.prune_usage", "schedule": crontab(minute="20")},
+    "renew-subscriptions": {
+        "task": "billing.tasks.renew_subscriptions",
+        "schedule": crontab(minute="5"),
+        "options": {"expires": 3600},
+    },
+    "tell-of-subscriptions": {
+        "task": "billing.tasks.tell_of_subscriptions",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "top-up-balances": {
+        "task": "billing.tasks.top_up_balances",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+    "take-back-refunds": {
+        "task": "billing.tasks.take_back_refunds",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "tell-of-payments": {
+        "task": "billing.tasks.tell_of_payments",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "verify-audit-chains": {
         "task": "orgs.tasks.verify_audit_chains",
         "schedule": 60.0,
@@ -354,6 +443,7 @@ MEGABRAIN_FIRST_BYTE_SECONDS = env.float("MEGABRAIN_FIRST_BYTE_SECONDS", default
 MEGABRAIN_IDLE_SECONDS = env.float("MEGABRAIN_IDLE_SECONDS", default=60)
 MEGABRAIN_TOTAL_SECONDS = env.float("MEGABRAIN_TOTAL_SECONDS", default=1800)
 MEGABRAIN_KEEPALIVE_SECONDS = env.float("MEGABRAIN_KEEPALIVE_SECONDS", default=15)
+MEGABRAIN_HANG_UP_SECONDS = env.float("MEGABRAIN_HANG_UP_SECONDS", default=30)
 MEGABRAIN_DRAIN_SECONDS = env.float("MEGABRAIN_DRAIN_SECONDS", default=120)
 MEGABRAIN_REQUESTS_PER_MINUTE = env.int("MEGABRAIN_REQUESTS_PER_MINUTE", default=600)
 MEGABRAIN_CONCURRENT_CALLS = env.int("MEGABRAIN_CONCURRENT_CALLS", default=128)
@@ -372,6 +462,90 @@ except ValueError as error:
 
 if MEGABRAIN_FIRST_BYTE_SECONDS > 600:
     raise ImproperlyConfigured("MEGABRAIN_FIRST_BYTE_SECONDS may be at most 600.")
+
+# Provider keys -----------------------------------------------------------------------------
+
+# After so many days a key is called old, or unused; 0 means never.
+MEGABRAIN_KEY_OLD_DAYS = env.int("MEGABRAIN_KEY_OLD_DAYS", default=365)
+MEGABRAIN_KEY_UNUSED_DAYS = env.int("MEGABRAIN_KEY_UNUSED_DAYS", default=90)
+if not (0 <= MEGABRAIN_KEY_OLD_DAYS <= 36500 and 0 <= MEGABRAIN_KEY_UNUSED_DAYS <= 36500):
+    raise ImproperlyConfigured(
+        "MEGABRAIN_KEY_OLD_DAYS and MEGABRAIN_KEY_UNUSED_DAYS are from 0, which means never, "
+        "to 36500."
+    )
+
+# Usage -------------------------------------------------------------------------------------
+
+# Records of single requests are kept for so many days, their sums by day for good; 0: both.
+MEGABRAIN_USAGE_DAYS = env.int("MEGABRAIN_USAGE_DAYS", default=400)
+if MEGABRAIN_USAGE_DAYS and not 31 <= MEGABRAIN_USAGE_DAYS <= 36500:
+    raise ImproperlyConfigured(
+        "MEGABRAIN_USAGE_DAYS is from 31 to 36500, or 0 to keep every record."
+    )
+
+# The catalogue -----------------------------------------------------------------------------
+
+# How often each source is asked; 0: only when somebody says so.
+MEGABRAIN_CATALOGUE_HOURS = env.int("MEGABRAIN_CATALOGUE_HOURS", default=6)
+MEGABRAIN_CATALOGUE_FEED = env.str("MEGABRAIN_CATALOGUE_FEED", default="")
+MEGABRAIN_CATALOGUE_GRACE_DAYS = env.int("MEGABRAIN_CATALOGUE_GRACE_DAYS", default=7)
+MEGABRAIN_CATALOGUE_REVIEW = env.bool("MEGABRAIN_CATALOGUE_REVIEW", default=False)
+
+if MEGABRAIN_CATALOGUE_HOURS < 0 or MEGABRAIN_CATALOGUE_GRACE_DAYS < 0:
+    raise ImproperlyConfigured(
+        "MEGABRAIN_CATALOGUE_HOURS and MEGABRAIN_CATALOGUE_GRACE_DAYS cannot be negative."
+    )
+if MEGABRAIN_CATALOGUE_FEED and urlsplit(MEGABRAIN_CATALOGUE_FEED).scheme not in {"http", "https"}:
+    raise ImproperlyConfigured(
+        "MEGABRAIN_CATALOGUE_FEED is an address such as https://models.dev/api.json."
+    )
+
+# Balances ----------------------------------------------------------------------------------
+
+# How people add credits where no payments are taken: an address, an e-mail address, or a sentence.
+MEGABRAIN_CREDITS_HELP = env.str("MEGABRAIN_CREDITS_HELP", default="").strip()
+
+# Payments ----------------------------------------------------------------------------------
+
+# Stripe takes payments if it is set up; otherwise staff grant all credit.
+MEGABRAIN_STRIPE_SECRET_KEY = env.str("MEGABRAIN_STRIPE_SECRET_KEY", default="").strip()
+MEGABRAIN_STRIPE_WEBHOOK_SECRET = env.str("MEGABRAIN_STRIPE_WEBHOOK_SECRET", default="").strip()
+MEGABRAIN_STRIPE_URL = env.str("MEGABRAIN_STRIPE_URL", default="https://api.stripe.com").rstrip("/")
+# In whole dollars, what one payment can be.
+MEGABRAIN_TOP_UP_LEAST = env.int("MEGABRAIN_TOP_UP_LEAST", default=5)
+MEGABRAIN_TOP_UP_MOST = env.int("MEGABRAIN_TOP_UP_MOST", default=1000)
+
+if bool(MEGABRAIN_STRIPE_SECRET_KEY) != bool(MEGABRAIN_STRIPE_WEBHOOK_SECRET):
+    _missing = "WEBHOOK_SECRET" if MEGABRAIN_STRIPE_SECRET_KEY else "SECRET_KEY"
+    raise ImproperlyConfigured(
+        f"MEGABRAIN_STRIPE_{_missing} is missing: Stripe takes payments with both "
+        "MEGABRAIN_STRIPE_SECRET_KEY and MEGABRAIN_STRIPE_WEBHOOK_SECRET, or not at all."
+    )
+if MEGABRAIN_STRIPE_SECRET_KEY and not (
+    MEGABRAIN_STRIPE_SECRET_KEY.startswith(("sk_live_", "sk_test_", "rk_live_", "rk_test_"))
+    and MEGABRAIN_STRIPE_SECRET_KEY.isascii()
+    and MEGABRAIN_STRIPE_SECRET_KEY.isprintable()
+):
+    raise ImproperlyConfigured(
+        "MEGABRAIN_STRIPE_SECRET_KEY is none of Stripe's secret or restricted keys, which begin "
+        "with sk_live_, sk_test_, rk_live_ or rk_test_."
+    )
+if MEGABRAIN_STRIPE_WEBHOOK_SECRET and not (
+    MEGABRAIN_STRIPE_WEBHOOK_SECRET.startswith("whsec_")
+    and len(MEGABRAIN_STRIPE_WEBHOOK_SECRET) >= 32
+    and len(set(MEGABRAIN_STRIPE_WEBHOOK_SECRET)) >= 10
+):
+    raise ImproperlyConfigured(
+        "MEGABRAIN_STRIPE_WEBHOOK_SECRET is missing or weak: copy the signing secret that Stripe "
+        "shows for the webhook, which begins with whsec_. Whoever guesses it makes credit."
+    )
+if urlsplit(MEGABRAIN_STRIPE_URL).scheme not in {"http", "https"}:
+    raise ImproperlyConfigured("MEGABRAIN_STRIPE_URL is an address: https://api.stripe.com.")
+if not 1 <= MEGABRAIN_TOP_UP_LEAST <= MEGABRAIN_TOP_UP_MOST <= 100_000:
+    raise ImproperlyConfigured(
+        "MEGABRAIN_TOP_UP_LEAST and MEGABRAIN_TOP_UP_MOST are whole dollars from 1 to 100000, the "
+        "least first."
+    )
 
 # Logging -----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("orgs.urls")),
     path("", include("byok.urls")),
+    path("", include("billing.urls")),
     path("", include("megabrain.site.urls")),
     path("accounts/", include("orgs.sign_in_urls")),
     path("admin/", admin.site.urls),

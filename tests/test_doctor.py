@@ -9,8 +9,13 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from billing.actions import freeze
+from billing.models import Hold, Reconciliation, Wallet
+from billing.reconciling import reconcile, reconcile_on
 from byok.models import CatalogModel, Offering
 from megabrain import doctor
+from orgs.origin import Origin
+from tests.billing.wallets import Payer, credited
 from tests.database.management.commands.flush import unprotected
 from tests.vaults import entry, saved_key
 
@@ -93,6 +98,39 @@ def test_an_empty_catalogue_is_found():
     Offering.objects.all().delete()
     CatalogModel.objects.all().delete()
     assert not finding("catalogue").sound
+
+
+def test_money_that_stays_set_aside_is_found():
+    payer = Payer()
+    credited(payer.account_id, 100)
+    late, _ = payer.reserve(10), payer.reserve(10)
+    assert finding("balances").sound
+    Hold.objects.filter(pk=late).update(lease_until=timezone.now() - timedelta(minutes=6))
+    found = finding("balances")
+    assert not found.sound
+    assert found.sentence.startswith("1 calls whose process died still have money set aside.")
+
+
+def test_a_frozen_balance_is_found():
+    wallet = credited(Payer().account_id, 100)
+    freeze(actor=None, account_id=wallet.pk, why="Drift.", origin=Origin())
+    found = finding("balances")
+    assert not found.sound
+    assert "Nothing is paid from 1 frozen balances." in found.sentence
+
+
+def test_books_that_nobody_compares_are_found():
+    assert finding("balances").sound
+    wallet = credited(Payer().account_id, 100)
+    Wallet.objects.update(created_at=timezone.now() - timedelta(hours=37))
+    assert "have not all been compared" in finding("balances").sentence
+    reconcile_on(seconds=-1)
+    assert not finding("balances").sound, "it has only begun"
+    reconcile()
+    assert finding("balances").sound
+    assert wallet.frozen_at is None
+    Reconciliation.objects.update(done_at=timezone.now() - timedelta(hours=37))
+    assert not finding("balances").sound
 
 
 def test_a_misspelt_provider_address_is_found(settings):

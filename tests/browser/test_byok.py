@@ -13,7 +13,7 @@ from byok.models import KeyTest, ProviderKey
 from byok.vault import Secret
 from orgs.models import Account, User
 from orgs.origin import Origin
-from tests.browser.test_site import DESK, PHONE, assert_well_made
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from byok.models import ProviderKey
 from megabrain.simulator.providers.bedrock import PROVIDER as SIMULATED
 from tests.browser.test_byok import KEYS, row, toast
-from tests.browser.test_site import DESK, PHONE, assert_well_made
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -13,7 +13,7 @@ from orgs.actions import change_role, remove_member
 from orgs.models import Account, Membership, User
 from orgs.origin import Origin
 from tests.browser.test_byok import FOREIGN, REVOKED, WORKING, choose, row, toast
-from tests.browser.test_site import DESK, PHONE, assert_well_made
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

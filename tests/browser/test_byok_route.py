@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from byok.models import ProviderKey
 from orgs.models import User
 from tests.browser.test_byok import add
-from tests.browser.test_site import DESK, PHONE, assert_well_made
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -14,7 +14,7 @@ from orgs.actions import create_token, invite
 from orgs.models import Account, ApiToken, Invitation, Membership, User
 from orgs.origin import Origin
 from orgs.tokens import looks_like_token
-from tests.browser.test_site import DESK, PHONE, assert_well_made
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 from tests.conftest import person, signed_in
 from tests.gateway_fixture import AddKey, RunningGateway
@@ -225,7 +225,6 @@ def test_pages_of_members_are_well_made(
 
 def assert_well_made_dialog(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
-    page.wait_for_timeout(300)  # Colours of what is still fading in are not the final ones.
     assert_well_made(page)
 
 

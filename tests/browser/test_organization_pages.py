@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from playwright.sync_api import Page, expect
 
@@ -11,6 +10,7 @@ from orgs.actions import create_organization
 from orgs.models import Account, ApiToken, User
 from orgs.origin import Origin
 from orgs.tokens import looks_like_token
+from tests.browser.well_made import assert_well_made
 from tests.chromium import OpenPage
 from tests.conftest import signed_in
 
@@ -19,14 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 LAPTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 SCREENS = pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
-
-
-def accessible(page: Page) -> None:
-    page.wait_for_timeout(300)  # Colours of what is still fading in are not the final ones.
-    report = Axe().run(page)
-    assert report.violations_count == 0, report.generate_report()
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(overflow) == 0, "the page scrolls sideways"
 
 
 def open_switcher(page: Page) -> None:
@@ -43,13 +35,13 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page = open_page(owner_client, **screen)
     page.goto("/dashboard/")
     open_switcher(page)
-    accessible(page)
+    assert_well_made(page)
     page.get_by_role("link", name="New organization").click()
     expect(page.get_by_role("dialog", name="New organization")).to_be_visible()
     expect(page.get_by_label("Name")).to_be_focused()
     page.get_by_label("Name").press_sequentially("Ärzte & Co.")
     expect(page.get_by_label("Slug")).to_have_value("arzte-co")
-    accessible(page)
+    assert_well_made(page)
     page.get_by_label("Slug").fill("admin")
     page.get_by_role("button", name="Create organization").click()
     expect(page.get_by_text("This one is reserved.")).to_be_visible()
@@ -62,7 +54,7 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page.wait_for_url("**/orgs/clinic/")
     expect(page.get_by_text("Created Clinic.")).to_be_visible()
     expect(page.get_by_role("heading", name="Invite people")).to_be_visible()
-    accessible(page)
+    assert_well_made(page)
 
     page.goto("/orgs/clinic/tokens/")
     page.get_by_role("link", name="New token").first.click()
@@ -70,7 +62,7 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page.get_by_label("Requests a minute").fill("60")
     page.get_by_role("button", name="Create token").click()
     assert looks_like_token(page.locator("#token-text").inner_text().strip())
-    accessible(page)
+    assert_well_made(page)
     page.get_by_role("link", name="I have copied it").click()
     expect(page.get_by_text("60 requests a minute")).to_be_visible()
     assert ApiToken.objects.get().account.slug == "clinic"
@@ -79,7 +71,7 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page.get_by_text("Allowed models", exact=True).first.click()
     page.get_by_role("searchbox", name="Search models").fill("haiku 4.5")
     page.locator("#model-choices .check:visible input").check()
-    accessible(page)
+    assert_well_made(page)
     page.get_by_label("Requests a minute, each member").fill("30")
     page.get_by_role("button", name="Save limits").click()
     expect(page.get_by_text("Saved what members of Clinic may use.")).to_be_visible()
@@ -95,7 +87,7 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page.get_by_label("Type clinic-2 to confirm").fill("clinic")
     dialog.get_by_role("button", name="Delete organization").click()
     expect(page.get_by_text("That is not clinic-2. Nothing was deleted.")).to_be_visible()
-    accessible(page)
+    assert_well_made(page)
     page.get_by_label("Type clinic-2 to confirm").fill("clinic-2")
     dialog.get_by_role("button", name="Delete organization").click()
     page.wait_for_url("**/dashboard/")
@@ -134,7 +126,7 @@ def test_one_of_many_accounts_is_found_and_switched_to(
     open_switcher(page)
     new = page.get_by_role("link", name="New organization")
     expect(new, "however long the list is").to_be_in_viewport()
-    accessible(page)
+    assert_well_made(page)
     page.get_by_role("searchbox", name="Search accounts").fill("team 17")
     expect(page.locator("#accounts li:visible")).to_have_count(1)
     page.get_by_role("link", name="Team 17").click()
@@ -166,4 +158,4 @@ def test_what_others_see_is_well_made(
     page = open_page(signed_in(request.getfixturevalue(who)), **screen)
     for address in ("", "tokens/", "tokens/create/"):
         page.goto(f"/orgs/acme/{address}")
-        accessible(page)
+        assert_well_made(page)

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from orgs.models import User
-from tests.browser.test_site import DESK, PHONE, assert_well_made
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 from tests.conftest import PASSWORD, signed_in
 from tests.visitor import code_of_app

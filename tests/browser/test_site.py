@@ -1,51 +1,31 @@
 """The frame and the public pages in a real browser: looks, reach, and life without script."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from billing.models import UsageRecord
+from billing.usage import record_usage
 from byok.models import ProviderKey
 from byok.vault import Secret
 from orgs.models import Account
+from tests.browser.well_made import DESK, PHONE, assert_well_made
 from tests.chromium import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 800}
 PUBLIC = [
     "/",
     "/docs/",
     "/docs/byok/",
+    "/docs/models/",
     "/docs/agents/",
     "/docs/organizations/",
     "/docs/errors/",
     "/docs/api/",
     "/status/",
 ]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-#: Controls that are smaller than 36 pixels either way; links inside sentences may be.
-SMALL = """() => [...document.querySelectorAll(
-    "button, .button, .icon-button, select, summary, nav a, footer > a, input:not([type=hidden])"
-  )].filter((control) => {
-    const { width, height } = control.getBoundingClientRect();
-    const reach = control.closest(".check")?.getBoundingClientRect() ?? { width, height };
-    return width && !control.closest("[inert]") && Math.min(reach.width, reach.height) < 36;
-  }).map((control) => control.outerHTML)"""
-
-
-def assert_well_made(page: Page) -> None:
-    """No fault that axe finds, nothing wider than the screen, nothing too small to hit."""
-    # Of what is in order nothing is told: that would be megabytes a page.
-    asked = {"runOnly": RULES, "resultTypes": ["violations"]}
-    faults = Axe().run(page, options=asked).response["violations"]
-    assert not [(fault["id"], fault["nodes"][0]["html"]) for fault in faults]
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.evaluate(SMALL) == []
 
 
 @pytest.fixture
@@ -60,20 +40,24 @@ def busy(account: Account) -> Account:
         health_message="OpenAI rejected this key.",
     )
     for outcome, status in (("ok", 200), ("byok_key_rejected", 403)):
-        UsageRecord.objects.create(
-            account_id=account.id,
-            endpoint="responses",
-            model="openai/gpt-6-luna",
-            provider="openai",
-            provider_key_id=key.id,
-            payer="byok",
-            status=status,
-            outcome=outcome,
-            input_tokens=12_345,
-            output_tokens=678,
-            market_micros=54_321,
-            latency_ms=2_345,
-            created_at=timezone.now(),
+        record_usage(
+            [
+                UsageRecord(
+                    account_id=account.id,
+                    endpoint="responses",
+                    model="openai/gpt-6-luna",
+                    provider="openai",
+                    provider_key_id=key.id,
+                    payer="byok",
+                    status=status,
+                    outcome=outcome,
+                    input_tokens=12_345,
+                    output_tokens=678,
+                    market_micros=54_321,
+                    latency_ms=2_345,
+                    created_at=timezone.now(),
+                )
+            ]
         )
     return account
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from playwright.sync_api import Page, expect
 
@@ -11,6 +10,7 @@ from orgs.actions import change_organization, invite
 from orgs.models import Account, ApiToken, User
 from orgs.origin import Origin
 from orgs.tokens import digest, looks_like_token
+from tests.browser.well_made import assert_well_made
 from tests.chromium import OpenPage
 from tests.conftest import signed_in
 
@@ -18,14 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 LAPTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-
-
-def accessible(page: Page) -> None:
-    page.wait_for_timeout(300)  # Colours of what is still fading in are not the final ones.
-    report = Axe().run(page)
-    assert report.violations_count == 0, report.generate_report()
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(overflow) == 0, "the page scrolls sideways"
 
 
 def create(page: Page, name: str) -> str:
@@ -45,21 +37,21 @@ def test_a_token_is_made_copied_and_revoked(
 ):
     page = open_page(owner_client, **screen)
     page.goto("/account/tokens/")
-    accessible(page)
+    assert_well_made(page)
     page.get_by_role("link", name="New token").first.click()
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
     page.get_by_text("Allowed models", exact=True).first.click()
     page.get_by_role("searchbox", name="Search models").fill("haiku 4.5")
     expect(page.locator("#model-choices .check:visible")).to_have_count(1)
     page.locator("#model-choices .check:visible input").check()
-    accessible(page)
+    assert_well_made(page)
     page.get_by_role("textbox", name="Name", exact=True).fill("laptop")
     page.get_by_role("button", name="Create token").click()
     shown = page.locator("#token-text").inner_text().strip()
     token = ApiToken.objects.get()
     assert token.digest == digest(shown)
     assert token.allowed_models == ["anthropic/claude-haiku-4.5"]
-    accessible(page)
+    assert_well_made(page)
 
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog"), "what is shown once stays").to_be_visible()
@@ -72,7 +64,7 @@ def test_a_token_is_made_copied_and_revoked(
 
     page.get_by_role("link", name="Revoke the token laptop").click()
     expect(page.get_by_role("dialog", name="Revoke “laptop”?")).to_be_visible()
-    accessible(page)
+    assert_well_made(page)
     page.get_by_role("button", name="Revoke token").click()
     expect(page.get_by_text("Revoked “laptop”.")).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -120,19 +112,19 @@ def test_activity_is_filtered_and_told_in_detail(open_page: OpenPage, owner_clie
     page = open_page(owner_client, **screen)
     create(page, "laptop")
     page.goto("/account/activity/")
-    accessible(page)
+    assert_well_made(page)
     page.get_by_label("Event").first.select_option("token.created")
     expect(page.locator("#events tbody tr")).to_have_count(1)
     expect(page).to_have_url(re.compile("event=token.created"))
     page.get_by_role("link", name="You created the API token laptop").click()
     expect(page.get_by_role("dialog")).to_contain_text("Unaltered")
-    accessible(page)
+    assert_well_made(page)
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.reload()
     expect(page.locator("#events tbody tr"), "the address holds the filter").to_have_count(1)
     page.goto(page.get_by_role("link", name="You created").get_attribute("href") or "")
-    accessible(page)
+    assert_well_made(page)
 
 
 @pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
@@ -151,7 +143,7 @@ def test_the_longest_addresses_leave_the_log_whole(
     )
     page = open_page(signed_in(owner), **screen)
     page.goto("/orgs/acme/audit/")
-    accessible(page)
+    assert_well_made(page)
     for part in page.locator(".table-scroll").all():
         assert part.evaluate("part => part.scrollWidth - part.clientWidth") == 0
     for cell in page.locator('td[data-label="Address"] > *').all():

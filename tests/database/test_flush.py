@@ -14,14 +14,31 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from byok.models import CatalogModel, CatalogueLoad, Offering, Price, ProviderKey, Source
+from byok.models import (
+    CatalogModel,
+    CatalogueSource,
+    CatalogueVersion,
+    Offering,
+    Price,
+    ProviderKey,
+    Source,
+)
 from orgs.models import AuditEvent, AuditHead, User
 from tests.conftest import person
+from tests.database.management.commands import flush as emptying
 from tests.database.management.commands.flush import filled, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MIGRATED = (CatalogueLoad, CatalogModel, Offering, Price, ContentType, Permission)
+MIGRATED = (
+    CatalogueVersion,
+    CatalogueSource,
+    CatalogModel,
+    Offering,
+    Price,
+    ContentType,
+    Permission,
+)
 
 
 def flush(**options: bool) -> None:
@@ -43,7 +60,7 @@ def contents() -> list[object]:
     offered = "offering__provider", "offering__upstream_id"
     typed = "content_type__app_label", "content_type__model"
     return [
-        list(CatalogueLoad.objects.values_list("source", "edition")),
+        list(CatalogueSource.objects.values_list("name", "edition")),
         list(CatalogModel.objects.order_by("id").values()),
         list(
             Offering.objects.order_by("provider", "upstream_id").values(
@@ -63,7 +80,7 @@ def fresh() -> list[object]:
 
 
 def empty_the_catalogue() -> None:
-    for model in (Price, Offering, CatalogModel, CatalogueLoad):
+    for model in (Price, Offering, CatalogModel, CatalogueSource):
         model.objects.all().delete()
 
 
@@ -88,7 +105,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "an offering is gone": lambda: of_anthropic().delete(),
     "a price is another": lambda: Price.objects.update(input=7),
     "a price is new": add_a_price,
-    "the edition is another": lambda: CatalogueLoad.objects.update(edition="another"),
+    "the edition is another": lambda: CatalogueSource.objects.update(edition="another"),
     "the catalogue is empty": empty_the_catalogue,
     "a permission is gone": lambda: Permission.objects.filter(codename="add_user").delete(),
     "a kind of content is new": lambda: ContentType.objects.create(app_label="a", model="b"),
@@ -134,8 +151,30 @@ def test_who_is_still_writing_is_waited_for(fresh):
     assert written.wait(10)
     threading.Timer(0.3, go_on.set).start()
     flush()
-    writer.join()
+    writer.join(10)
     assert not User.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite waits for a bounded time")
+def test_who_never_ends_a_transaction_is_named(fresh, monkeypatch):
+    monkeypatch.setattr(emptying, "SECONDS", 0.2)
+    written, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            User.objects.create(email="late@example.com")
+            written.set()
+            go_on.wait(10)
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert written.wait(10)
+    with pytest.raises(emptying.LeftOpen, match=r'idle in transaction for .*"orgs_user"'):
+        flush()
+    go_on.set()
+    writer.join(10)
+    assert User.objects.exists()
 
 
 @pytest.mark.parametrize("model", [AuditEvent, AuditHead])

@@ -10,8 +10,8 @@ from megabrain.doctor import CHECKS, examine
 
 class Command(BaseCommand):
     help = (
-        "Checks configuration, database, Redis, vault, queue, clock, catalogue and providers. "
-        "Changes nothing; ends with an error if something is wrong."
+        "Checks configuration, database, Redis, vault, queue, clock, catalogue, balances and "
+        "providers. Changes nothing; ends with an error if something is wrong."
     )
     requires_system_checks = []  # It makes them itself, and goes on when they fail.
 

@@ -1,10 +1,12 @@
-"""How tests with real transactions empty the database: quickly, and past the audit log's triggers.
+"""How tests with real transactions empty the database: quickly, and past its append-only triggers.
 
 Django empties every table after such a test and then lets every app fill it as after migrating.
 This command, only installed by tests/settings.py, takes Django's place. What migrating filled in
 (the catalogue, permissions, content types) stays if the test left every row of it as it was, and
 the tables that the test filled are emptied; otherwise Django's way is taken, so no change outlives
 its test. The triggers of the audit log, which rightly refuse all this, are put back as they were.
+Who still writes is waited for, but not for ever: a transaction that somebody left open fails the
+test, with a word on what it did last.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,10 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.commands import flush
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
-PROTECTED = ("orgs_auditevent", "orgs_audithead")
+PROTECTED = ("orgs_auditevent", "orgs_audithead", "billing_ledgerentry")
+
+#: How long whoever has a table is waited for. SQLite waits as long as its connection says.
+SECONDS = 60.0
 
 # By table, every row; a row is whatever the database's driver makes of it.
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -28,8 +34,13 @@ class Command(flush.Command):
     def handle(self, **options: Any) -> None:
         database = options["database"]
         connection = connections[database]
-        with transaction.atomic(using=database), unprotected(connection):
+        with transaction.atomic(using=database):
             tables = locked(connection)
+            self.empty(database, tables, options)
+
+    def empty(self, database: str, tables: list[str], options: dict[str, Any]) -> None:
+        connection = connections[database]
+        with unprotected(connection):
             if not refills(options):
                 super().handle(**options)
             elif not (database in self.fresh and reset(connection, tables, self.fresh[database])):
@@ -63,8 +74,29 @@ def locked(connection: BaseDatabaseWrapper) -> list[str]:
     if connection.vendor == "postgresql":  # SQLite has one writer at a time, which we are.
         with connection.cursor() as cursor:
             names = ", ".join(map(connection.ops.quote_name, tables))
-            cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+            # For all that follows, too: to truncate a table, its readers are waited for.
+            cursor.execute(f"SET LOCAL lock_timeout = {SECONDS * 1000:.0f}")
+            try:
+                with transaction.atomic(using=connection.alias):
+                    cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+            except OperationalError as error:
+                raise LeftOpen(others(connection)) from error
     return tables
+
+
+class LeftOpen(Exception):
+    """Somebody keeps a transaction open, so the database cannot be emptied: who, doing what."""
+
+
+def others(connection: BaseDatabaseWrapper) -> list[str]:
+    """Every other transaction on this database of PostgreSQL's, and its last statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid, state, now() - xact_start, query FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND xact_start IS NOT NULL ORDER BY xact_start"
+        )
+        return [f"{pid}, {state} for {age}: {query}" for pid, state, age, query in cursor]
 
 
 def filled(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> set[str]:
@@ -91,20 +123,19 @@ def rows(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Rows:
 
 @contextmanager
 def unprotected(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Without the triggers of the audit log, as somebody with all rights over the database."""
+    """Without the append-only triggers, as somebody with all rights over the database."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            for table in PROTECTED:
-                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            switch_triggers(cursor, "DISABLE")
             try:
                 yield
             finally:
-                for table in PROTECTED:
-                    cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+                switch_triggers(cursor, "ENABLE")
         else:
+            places = ", ".join(["%s"] * len(PROTECTED))
             cursor.execute(
                 "SELECT name, sql FROM sqlite_master"
-                " WHERE type = 'trigger' AND tbl_name IN (%s, %s)",
+                f" WHERE type = 'trigger' AND tbl_name IN ({places})",
                 PROTECTED,
             )
             triggers = cursor.fetchall()
@@ -115,3 +146,11 @@ def unprotected(connection: BaseDatabaseWrapper) -> Iterator[None]:
             finally:
                 for _, statement in triggers:
                     cursor.execute(statement)
+
+
+def switch_triggers(cursor: CursorWrapper, how: str) -> None:
+    # No table is altered while constraints about it are yet to be checked.
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    for table in PROTECTED:
+        cursor.execute(f"ALTER TABLE {table} {how} TRIGGER USER")
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
