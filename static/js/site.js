@@ -99,7 +99,8 @@ function focusBack() {
 function closeDialog() {
   placeToasts(null);
   dialogs.replaceChildren();
-  if (opener) focusBack();
+  // The browser tells of the end a moment after it: who has moved on since is not called back.
+  if (opener && document.activeElement === document.body) focusBack();
   opener = null;
 }
 

@@ -118,6 +118,23 @@ def test_after_an_update_the_focus_is_back_on_its_button(
     expect(page.get_by_role("link", name="Update the Anthropic key")).to_be_focused()
 
 
+def test_who_moves_on_as_a_dialog_closes_is_not_called_back(
+    open_page: OpenPage, owner_client: Client, owner: User
+):
+    add(owner, "anthropic", WORKING)
+    page = open_page(owner_client)
+    page.goto(KEYS)
+    page.get_by_role("link", name="Delete the Anthropic key").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    switch = page.get_by_role("switch", name="Use the Anthropic key")
+    # The browser closes a dialog at once, and tells of it only when this script has ended.
+    page.locator("dialog").evaluate(
+        "(dialog, next) => { dialog.close(); next.focus(); }", switch.element_handle()
+    )
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(switch).to_be_focused()
+
+
 def test_after_a_token_is_revoked_the_focus_is_on_the_page(
     open_page: OpenPage, owner_client: Client, owner: User
 ):
