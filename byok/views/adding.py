@@ -26,7 +26,7 @@ from byok.views.page import (
     page,
     template,
 )
-from byok.views.rows import Pages, key_row, still_billed
+from byok.views.rows import Pages, bare_row, still_billed
 from orgs.models import Account
 from orgs.origin import Origin
 from orgs.requests import SignedInRequest
@@ -124,7 +124,7 @@ def update(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> H
     """Replace the secret of a key; until then the stored one stays in use."""
     key = key_of(request, slug, key_id, to_change=True)
     pages = Pages(key.account)
-    shown = key_row(key)
+    shown = bare_row(key)
     provider = PROVIDERS.get(key.provider)
     if provider is None:
         raise Http404

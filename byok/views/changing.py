@@ -34,7 +34,7 @@ from byok.views.page import (
     tell_result,
     template,
 )
-from byok.views.rows import Pages, key_row, still_billed
+from byok.views.rows import bare_row, key_row, still_billed
 from orgs.origin import Origin
 from orgs.requests import SignedInRequest
 
@@ -65,7 +65,7 @@ def enabled(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
 def disable(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Say what switching the key off does, and what it does not, then do it."""
     key = key_of(request, slug, key_id, to_change=True)
-    shown = key_row(key)
+    shown = bare_row(key)
     if request.method != "POST":
         context = {"pages": shown.pages, "row": shown, "consequences": Consequences.of(key)}
         return render(request, template(request, "byok/disable.html", "dialog"), context)
@@ -160,22 +160,18 @@ class Consequences:
 def delete(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> HttpResponse:
     """Say what will be lost, then delete the key for good."""
     key = key_of(request, slug, key_id, to_change=True)
+    shown = bare_row(key)
     if request.method != "POST":
-        context = {
-            "pages": Pages(key.account),
-            "row": key_row(key),
-            "consequences": Consequences.of(key),
-        }
+        context = {"pages": shown.pages, "row": shown, "consequences": Consequences.of(key)}
         return render(request, template(request, "byok/delete.html", "dialog"), context)
-    name, manager = name_of(key.provider), key_row(key).manager
     delete_key(actor=request.user, key=key, origin=Origin.of(request))
     messages.success(
         request,
-        f"The {name} key is deleted. "
+        f"The {shown.name} key is deleted. "
         + (
-            still_billed(manager)
-            if manager
-            else f"It stays valid at {name} until you revoke it there."
+            still_billed(shown.manager)
+            if shown.manager
+            else f"It stays valid at {shown.name} until you revoke it there."
         ),
     )
     return answer_with_list(request, key.account)
@@ -198,7 +194,7 @@ def try_key(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> 
         return answer_with_key(request, key_row(key))
     shown = key_row(key)
     if shown.test is not None and shown.test.is_finished:
-        # It could not even be queued.
+        # It could not even be queued, or a worker was as quick as this.
         tell_result(request, shown.test)
     elif not request.htmx:
         messages.info(

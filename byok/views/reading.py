@@ -74,9 +74,6 @@ def row(request: SignedInRequest, key_id: UUID, slug: str | None = None) -> Http
         shown = key_row(key)
     if request.htmx and shown.waiting:
         return _ask_again(request, shown)
-    # The test may have ended since the key was read, which then knows nothing of its result; and
-    # this is the last time that the page asks.
-    shown = key_row(key_of(request, slug, key_id))
     if shown.test is not None and request.GET.get("test") == str(shown.test.pk):
         if shown.test.is_finished:
             tell_result(request, shown.test)

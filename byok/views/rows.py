@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from byok.actions import NOT_QUEUED
 from byok.attention import Attention, attention_in
 from byok.health import UNREADABLE
-from byok.key_tests import EXPIRED, REPLACED, UNSUPPORTED, VAULT_CLOSED
+from byok.key_tests import EXPIRED, HEALTH, REPLACED, UNSUPPORTED, VAULT_CLOSED
 from byok.managed import Manager, managers_of
 from byok.models import KeyTest, ProviderKey
 from byok.providers import PROVIDERS, name_of
@@ -93,7 +93,7 @@ class KeyRow:
 
     key: ProviderKey
     pages: Pages
-    tests: Sequence[KeyTest] | QuerySet[KeyTest]
+    tests: Sequence[KeyTest]
     readable: bool
     covers: Covered = NOT_ASKED
     fresh: bool = False
@@ -229,6 +229,7 @@ def key_rows(account: Account, fresh: str = "") -> list[KeyRow]:
     newest = KeyTest.objects.filter(key=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
     tests = KeyTest.objects.filter(pk__in=keys.values_list(Subquery(newest)))
     latest: dict[UUID, list[KeyTest]] = defaultdict(list)
+    # Read before the keys, which so know of what these found out.
     for test in tests:
         latest[test.key_id].append(test)
     covers = covered(keys)
@@ -257,15 +258,39 @@ def key_row(key: ProviderKey) -> KeyRow:
     """One key with the latest tests of its secret, without its models."""
     of_this_secret = key.tests.filter(created_at__gte=key.secret_changed_at)
     latest = of_this_secret.select_related("requested_by").order_by("-created_at")
+    tests = list(latest[:TESTS_SHOWN])
+    if tests and _says_more(tests[0], key):
+        # It ended after the key was read.
+        known = ProviderKey.objects.for_account(key.account).with_coverage()
+        known = known.select_related("account", "created_by")
+        key = known.filter(pk=key.pk).first() or key
     return KeyRow(
         key,
         Pages(key.account),
-        latest[:TESTS_SHOWN],
+        tests,
         _readable(key),
         adder_left=bool(_adders_who_left(key.account, [key])),
         attention=attention_in(key.account, [key], timezone.now())[key.pk],
         manager=managers_of(key.account, [key]).get(key.managed_by),
     )
+
+
+def bare_row(key: ProviderKey) -> KeyRow:
+    """One key as the dialogs about it name it, without its tests and what needs attention."""
+    return KeyRow(
+        key,
+        Pages(key.account),
+        (),
+        _readable(key),
+        manager=managers_of(key.account, [key]).get(key.managed_by),
+    )
+
+
+def _says_more(test: KeyTest, key: ProviderKey) -> bool:
+    """Whether the test found something out that this key does not know of."""
+    if test.finished_at is None or test.code not in HEALTH:
+        return False
+    return key.health_at is None or key.health_at < test.finished_at
 
 
 def still_billed(manager: Manager) -> str:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from byok.actions import add_key
 from byok.catalogue import version
-from byok.models import CatalogModel, Coverage, Offering, ProviderKey
+from byok.models import CatalogModel, Coverage, KeyTest, Offering, ProviderKey
 from byok.vault import Secret
 from byok.views.covered import SHOWN
 from orgs.models import Account
@@ -197,6 +197,15 @@ def test_the_list_takes_as_many_queries_however_many_keys_have_lists(
     owner_client.get(keys_url)  # The first visit writes the session down.
     with django_assert_max_num_queries(12):
         owner_client.get(keys_url)
+
+
+def test_a_row_whose_test_says_more_than_its_key_knows_has_its_own_models(owner_client, chutes_key):
+    cover(chutes_key, "Own/Model-2")
+    KeyTest.objects.create(
+        key=chutes_key, state=KeyTest.State.PASSED, code="ok", finished_at=timezone.now()
+    )
+    row = owner_client.get(address("row", chutes_key), headers=by_htmx(f"key-{chutes_key.pk}"))
+    assert "chutes/Own/Model-2" in text_of(row)
 
 
 def test_set_up_never_names_a_model_that_the_keys_lack(owner_client, anthropic_key, account):

@@ -192,6 +192,27 @@ def test_a_test_that_ends_while_the_page_asks_is_told_with_what_it_says_of_the_k
     assert "Works" in text_of(answer)
 
 
+def test_a_test_that_ends_while_its_button_is_answered_is_told_with_what_it_says_of_the_key(
+    owner_client, anthropic_key, simulator
+):
+    queued: list[str] = []
+
+    def end_it_first(execute, sql, params, many, context):
+        """The worker is done before the view looks at what it has just queued."""
+        if queued and 'FROM "byok_keytest"' in sql:
+            queued.clear()
+            perform(KeyTest.objects.get().pk)
+        queued.extend(["test"] * sql.startswith('INSERT INTO "byok_keytest"'))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(end_it_first):
+        row = f"key-{anthropic_key.pk}"
+        answer = owner_client.post(address("test", anthropic_key), headers=by_htmx(row))
+    assert KeyTest.objects.get().state == KeyTest.State.PASSED
+    assert "Works" in text_of(answer)
+    assert "Anthropic accepted this key" in told(answer)[0]
+
+
 @pytest.mark.parametrize(
     ("secret", "words", "health"),
     [
