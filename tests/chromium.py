@@ -13,11 +13,22 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 HOW_TO = "No Chromium found: apt install chromium-headless-shell, or set CHROMIUM to its path."
 #: Best first: without windows, each fresh browser takes a fifth of the time.
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
+#: Milliseconds until what a page should show is missing: long, since two runs of the suite and
+#: their browsers may share two processors.
+PATIENCE = 30_000
 
 #: Opens a page in a browser of its own; pass a signed-in `Client` to be that person.
 OpenPage = Callable[..., Page]
@@ -45,6 +56,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(HOW_TO)
     # Playwright's loop runs in this thread, where the tests use the database.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -76,7 +88,7 @@ def open_page(browser: Browser, live_server, complaints: list[str]) -> Iterator[
             base_url=live_server.url,
             **{"viewport": {"width": 1280, "height": 800}, **options},
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         if client is not None:
             name = settings.SESSION_COOKIE_NAME

@@ -26,13 +26,17 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What collecting makes is there to stay: to look for garbage takes a fifth of the time."""
+    """What collecting makes is there to stay: to look for garbage takes a fifth of the time.
+
+    Afterwards it is looked for less often, which saves a tenth of the suite's time.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+        gc.set_threshold(20_000, 20, 50)
 
 
 def person(name: str, *, is_staff: bool = False) -> User:
