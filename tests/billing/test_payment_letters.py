@@ -15,7 +15,7 @@ from billing.tasks import tell_of_payments, top_up_balances
 from orgs.actions import change_role
 from orgs.models import Account, Membership, User
 from orgs.origin import Origin
-from tests.billing.test_top_ups import keep_card, spend, turn_on
+from tests.billing.top_ups import keep_card, spend, turn_on
 from tests.fake_stripe import DECLINES_LATER, FakeStripe
 from tests.stripe_fixture import DOLLAR, Deliver, begun
 from tests.together import at_once

@@ -16,10 +16,10 @@ from billing import ledger
 from billing.models import AutoTopUp, LedgerEntry, Payment
 from billing.payments import cards
 from billing.payments.letters import tell_of_top_ups
-from orgs.models import Account, AuditEvent, User
+from orgs.models import Account, AuditEvent
 from tests.conftest import signed_in
-from tests.fake_stripe import ASKS_LATER, FakeStripe
-from tests.stripe_fixture import DOLLAR, Deliver, begun
+from tests.fake_stripe import ASKS_LATER
+from tests.stripe_fixture import DOLLAR, begun
 
 pytestmark = pytest.mark.django_db
 
@@ -41,14 +41,6 @@ def text(answer: Any) -> str:  # Any: django-stubs' own type of a test answer is
     """What the page says, without its markup."""
     page = re.sub(r"<(script|style|svg).*?</\1>", "", answer.content.decode(), flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
-
-
-@pytest.fixture
-def kept(owner: User, account: Account, stripe: FakeStripe, deliver: Deliver) -> AutoTopUp:
-    payment = begun(owner, account, saves_card=True)
-    deliver(stripe.pay(payment.reference))
-    cards.save_cards()
-    return AutoTopUp.objects.get(pk=account.pk)
 
 
 def test_an_amount_leads_to_the_checkout(owner_client, account, stripe):
