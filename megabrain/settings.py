@@ -15,13 +15,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
-from celery.schedules import crontab
 from django.contrib.messages import constants as messages
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from megabrain import __version__, logs
 from megabrain.home import generated_secret
+from megabrain.schedule import SCHEDULE
 
 # What is loaded from here on is there to stay: to look for garbage in it takes a quarter of the
 # time of a start. When the applications are ready, megabrain/apps.py turns it on again.
@@ -223,87 +223,7 @@ else:
         "polling_interval": 0.2,
     }
 CELERY_BEAT_SCHEDULE_FILENAME = str(MEGABRAIN_HOME / "beat-schedule")
-CELERY_BEAT_SCHEDULE = {
-    "expire-stuck-key-tests": {"task": "byok.tasks.expire_stuck_key_tests", "schedule": 30.0},
-    "tell-of-failing-keys": {
-        "task": "byok.tasks.tell_of_failing_keys",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "send-reminders": {
-        "task": "byok.tasks.tell_of_keys_that_need_attention",
-        "schedule": crontab(minute="45"),
-        "options": {"expires": 3600},
-    },
-    "refresh-due-catalogue": {
-        "task": "byok.tasks.refresh_due_catalogue",
-        "schedule": 300.0,
-        "options": {"expires": 300},
-    },
-    "tell-of-catalogue": {
-        "task": "byok.tasks.tell_of_catalogue",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "sweep-holds": {
-        "task": "billing.tasks.sweep_holds",
-        "schedule": 20.0,
-        "options": {"expires": 20},
-    },
-    "reconcile": {
-        "task": "billing.tasks.reconcile",
-        "schedule": crontab(minute="*/10"),
-        "options": {"expires": 600},  # The next one goes on where it would have.
-    },
-    "tell-of-low-balances": {
-        "task": "billing.tasks.tell_of_low_balances",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "tell-of-frozen-wallets": {
-        "task": "billing.tasks.tell_of_frozen_wallets",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "count-usage": {
-        "task": "billing.tasks.count_usage",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "prune-usage": {"task": "billing.tasks.prune_usage", "schedule": crontab(minute="20")},
-    "renew-subscriptions": {
-        "task": "billing.tasks.renew_subscriptions",
-        "schedule": crontab(minute="5"),
-        "options": {"expires": 3600},
-    },
-    "tell-of-subscriptions": {
-        "task": "billing.tasks.tell_of_subscriptions",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "top-up-balances": {
-        "task": "billing.tasks.top_up_balances",
-        "schedule": 30.0,
-        "options": {"expires": 30},
-    },
-    "take-back-refunds": {
-        "task": "billing.tasks.take_back_refunds",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "tell-of-payments": {
-        "task": "billing.tasks.tell_of_payments",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "verify-audit-chains": {
-        "task": "orgs.tasks.verify_audit_chains",
-        "schedule": 60.0,
-        "options": {"expires": 60},  # The next one goes on where it would have.
-    },
-    "forget-letters": {"task": "orgs.tasks.forget_letters", "schedule": crontab(minute="30")},
-    "anchor-audit": {"task": "orgs.tasks.anchor_audit", "schedule": crontab(hour="0", minute="10")},
-}
+CELERY_BEAT_SCHEDULE = SCHEDULE
 
 # The audit log -----------------------------------------------------------------------------
 
