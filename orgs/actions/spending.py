@@ -26,25 +26,18 @@ def limit_members_spending(
         require(actor, Permission.MANAGE_BILLING, account)
         if not account.is_organization:
             raise NotPermitted(f"{account} has no members.")
-        previous = account.member_daily_limit_micros
-        if previous == daily_limit_micros:
-            return False
-        account.member_daily_limit_micros = daily_limit_micros
-        account.save(update_fields=["member_daily_limit_micros"])
-        record(
-            event=Event.ORG_SPENDING_LIMITED,
+        changed = _limit(
+            account,
+            "member_daily_limit_micros",
+            daily_limit_micros,
+            Event.ORG_SPENDING_LIMITED,
             account=account,
             actor=actor,
-            target=account,
             origin=origin,
-            changed=["member_daily_limit_micros"],
-            details={
-                "member_daily_limit_micros": daily_limit_micros,
-                "previous_member_daily_limit_micros": previous,
-            },
         )
-        announce("account", str(account.pk))
-    return True
+        if changed:
+            announce("account", str(account.pk))
+    return changed
 
 
 def limit_member_spending(
@@ -58,25 +51,18 @@ def limit_member_spending(
         account = Account.objects.locked(membership.account)
         require(actor, Permission.MANAGE_BILLING, account)
         membership = current(membership)
-        previous = membership.daily_limit_micros
-        if previous == daily_limit_micros:
-            return False
-        membership.daily_limit_micros = daily_limit_micros
-        membership.save(update_fields=["daily_limit_micros"])
-        record(
-            event=Event.MEMBER_SPENDING_LIMITED,
+        changed = _limit(
+            membership,
+            "daily_limit_micros",
+            daily_limit_micros,
+            Event.MEMBER_SPENDING_LIMITED,
             account=account,
             actor=actor,
-            target=membership,
             origin=origin,
-            changed=["daily_limit_micros"],
-            details={
-                "daily_limit_micros": daily_limit_micros,
-                "previous_daily_limit_micros": previous,
-            },
         )
-        announce("account", str(account.pk))
-    return True
+        if changed:
+            announce("account", str(account.pk))
+    return changed
 
 
 def limit_token_spending(
@@ -95,19 +81,46 @@ def limit_token_spending(
             raise TokenGone(str(token.pk))
         if found.user_id != actor.pk:
             raise NotPermitted(f"{actor} may not limit a token of others.")
-        previous = found.monthly_limit
-        if previous == monthly_limit:
-            return False
-        found.monthly_limit = monthly_limit
-        found.save(update_fields=["monthly_limit"])
-        record(
-            event=Event.TOKEN_LIMITED,
+        changed = _limit(
+            found,
+            "monthly_limit",
+            monthly_limit,
+            Event.TOKEN_LIMITED,
             account=account,
             actor=actor,
-            target=found,
             origin=origin,
-            changed=["monthly_limit"],
-            details={"monthly_limit": monthly_limit, "previous_monthly_limit": previous},
         )
-        announce("token", str(found.pk))
+        if changed:
+            announce("token", str(found.pk))
+    return changed
+
+
+def _limit(
+    target: Account | Membership | ApiToken,
+    field: str,
+    micros: int | None,
+    event: Event,
+    *,
+    account: Account,
+    actor: User,
+    origin: Origin,
+) -> bool:
+    """Set it, with its event, for those who have asked for permission and hold the account.
+
+    Says whether it was another before.
+    """
+    previous = getattr(target, field)
+    if previous == micros:
+        return False
+    setattr(target, field, micros)
+    target.save(update_fields=[field])
+    record(
+        event=event,
+        account=account,
+        actor=actor,
+        target=target,
+        origin=origin,
+        changed=[field],
+        details={field: micros, f"previous_{field}": previous},
+    )
     return True
