@@ -17,6 +17,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Locator,
     Page,
     expect,
     sync_playwright,
@@ -30,6 +31,10 @@ PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 #: their browsers may share two processors.
 PATIENCE = 30_000
 
+#: What is faultless: a form that is sent back with what is wrong in it has this status, and a
+#: request that gives way to a newer one is told so.
+FAULTLESS = ("status of 422", "htmx:sendAbort", "htmx:afterRequest")
+
 #: Opens a page in a browser of its own; pass a signed-in `Client` to be that person.
 OpenPage = Callable[..., Page]
 
@@ -37,6 +42,12 @@ OpenPage = Callable[..., Page]
 def chromium() -> str | None:
     candidates = (os.environ.get("CHROMIUM", ""), *PROGRAMS)
     return next(filter(None, map(shutil.which, candidates)), None)
+
+
+def follow(link: Locator) -> None:
+    """Click what leads to another page, and wait for its scripts: until then it is all forms."""
+    link.click()
+    link.page.wait_for_load_state()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,8 +90,8 @@ def open_page(browser: Browser, live_server, complaints: list[str]) -> Iterator[
     contexts: list[BrowserContext] = []
 
     def heard(message: ConsoleMessage) -> None:
-        # A form that is sent back with what is wrong in it has this status: no fault of ours.
-        if message.type in {"error", "warning"} and "status of 422" not in message.text:
+        faultless = any(words in message.text for words in FAULTLESS)
+        if message.type in {"error", "warning"} and not faultless:
             complaints.append(message.text)
 
     def open_one(client: Client | None = None, **options: Any) -> Page:  # Any: Playwright's.

@@ -109,3 +109,6 @@ document.addEventListener("submit", async (event) => {
     button.removeAttribute("aria-busy");
   }
 });
+
+// Sent by itself the form would say nothing of a passkey, so its button waits for what is above.
+for (const button of document.querySelectorAll("form[data-passkey] button")) button.disabled = false;

@@ -136,8 +136,9 @@ document.addEventListener("htmx:beforeRequest", ({ detail }) => {
   if (active?.id && detail.elt.contains(active)) focused = active.id;
 });
 document.addEventListener("htmx:afterSettle", () => {
-  if (focused && document.activeElement === document.body)
-    document.getElementById(focused)?.focus();
+  const control = document.getElementById(focused);
+  if (control?.disabled) return; // What settled was something else: it waits still.
+  if (document.activeElement === document.body) control?.focus();
   focused = "";
 });
 

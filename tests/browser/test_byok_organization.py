@@ -56,6 +56,7 @@ def left(owner: User, organization: Account, keys: dict[str, ProviderKey], stran
 def paste(page: Page, field: str, text: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    expect(page.get_by_label(field)).to_be_visible()
     page.get_by_label(field).press("ControlOrMeta+v")
     expect(page.get_by_label(field)).to_have_value(text)
 

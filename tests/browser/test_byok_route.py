@@ -8,7 +8,7 @@ from byok.models import ProviderKey
 from orgs.models import User
 from tests.browser.test_byok import add
 from tests.browser.well_made import DESK, PHONE, assert_well_made
-from tests.chromium import OpenPage
+from tests.chromium import OpenPage, follow
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -37,7 +37,7 @@ def test_it_is_asked_by_keyboard_and_the_focus_stays_where_it_was(
 ):
     page = open_page(owner_client)
     page.goto("/account/byok/")
-    page.get_by_role("link", name="Which key would be used?").click()
+    follow(page.get_by_role("link", name="Which key would be used?"))
     model = page.get_by_label("Model")
     model.fill(MODEL)
     model.press("Enter")

@@ -60,6 +60,7 @@ def test_the_same_failure_is_told_once(
         with page.expect_response(lambda response: response.status == 500):
             page.get_by_role("switch", name="Use the Anthropic key").click()
         expect(page.locator(".toast")).to_have_count(1)
+        expect(page.get_by_role("switch", name="Use the Anthropic key")).to_be_enabled()
     forget(complaints, 500)
 
 

@@ -147,6 +147,7 @@ def test_members_are_found_as_one_types(open_page: OpenPage, owner_client: Clien
     expect(page.get_by_role("searchbox")).to_be_focused()
     page.get_by_role("searchbox").fill("")
     page.get_by_label("Role").select_option("owner")
+    expect(page).to_have_url(re.compile("role=owner"))
     expect(page.locator("#people tbody tr")).to_have_count(1)
     page.reload()
     expect(page.locator("#people tbody tr"), "the address holds the filter").to_have_count(1)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from orgs.models import User
 from tests.browser.test_byok import add
 from tests.browser.well_made import DESK, PHONE, assert_well_made
-from tests.chromium import OpenPage
+from tests.chromium import OpenPage, follow
 from tests.many_models import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -36,7 +36,7 @@ def test_a_model_is_found_filtered_sorted_opened_and_left(
 ):
     page = open_page(owner_client)
     page.goto("/dashboard/")
-    page.get_by_role("link", name="Models", exact=True).click()
+    follow(page.get_by_role("link", name="Models", exact=True))
     told = page.locator("#models-count")
     expect(told).to_have_text("2,000 models")
     search = page.get_by_label("Search models")
@@ -70,13 +70,13 @@ def test_without_scripts_it_is_a_form(open_page: OpenPage, many: None):
     page.get_by_label("Search models").fill("quartz")
     page.get_by_label("Provider").select_option(label="Novita")
     page.get_by_label("Tools").check()
-    page.get_by_role("button", name="Show models").click()
+    follow(page.get_by_role("button", name="Show models"))
     expect(page.get_by_label("Search models")).to_have_value("quartz")
     expect(page.get_by_label("Tools")).to_be_checked()
     first = names(page)
     assert len(first) == 50
     assert all(name.startswith("Quartz") for name in first)
-    page.get_by_role("link", name="Next").click()
+    follow(page.get_by_role("link", name="Next"))
     assert names(page)
     assert not set(names(page)) & set(first)
     page.locator("#models tbody th a").first.click()

@@ -61,6 +61,7 @@ def test_an_organization_is_created_used_set_up_and_deleted(
     page.get_by_role("textbox", name="Name", exact=True).fill("laptop")
     page.get_by_label("Requests a minute").fill("60")
     page.get_by_role("button", name="Create token").click()
+    expect(page.locator("#token-text")).to_be_visible()
     assert looks_like_token(page.locator("#token-text").inner_text().strip())
     assert_well_made(page)
     page.get_by_role("link", name="I have copied it").click()

@@ -1,6 +1,7 @@
 """Paying in, in a browser: to the checkout and back, against the stand-in of Stripe."""
 
 import re
+from time import monotonic
 
 import pytest
 from django.test import Client
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, expect
 from billing.models import Payment, Wallet
 from billing.payments import cards
 from orgs.models import Account, User
-from tests.chromium import OpenPage
+from tests.chromium import PATIENCE, OpenPage, follow
 from tests.fake_stripe import FakeStripe
 from tests.stripe_fixture import DOLLAR, begun
 
@@ -59,8 +60,8 @@ def test_credit_is_bought_and_topped_up_by_itself(
     page.get_by_role("link", name="Payments", exact=True).click()
     expect(page.get_by_role("row", name=re.compile("25.00.*Paid"))).to_be_visible()
     fits(page)
-    page.get_by_role("link", name="Back to Billing").click()
-    page.locator("#auto-top-up").get_by_role("button", name="Turn off").click()
+    follow(page.get_by_role("link", name="Back to Billing"))
+    follow(page.locator("#auto-top-up").get_by_role("button", name="Turn off"))
     page.locator("#auto-top-up").get_by_role("link", name="Remove the card").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Visa ···· 4242 is charged no more")
@@ -93,9 +94,8 @@ def test_it_works_without_scripts(open_page: OpenPage, owner_client: Client, acc
     page = open_page(owner_client, java_script_enabled=False)
     pay(page, "40")
     page.wait_for_url(re.compile("back=paid"))
-    for _ in range(20):
-        if page.get_by_text("$40.00 was added").is_visible():
-            break
+    until = monotonic() + PATIENCE / 1000
+    while not page.get_by_text("$40.00 was added").is_visible() and monotonic() < until:
         page.wait_for_timeout(100)
         page.reload()
     expect(page.get_by_text("$40.00 was added")).to_be_visible()

@@ -12,7 +12,7 @@ from byok.models import ProviderKey
 from orgs.models import Account, User
 from tests.billing.subscribing import DAY, DOLLAR, ORIGIN, START, fund, stock, subscribed
 from tests.browser.well_made import DESK, PHONE, assert_well_made
-from tests.chromium import OpenPage
+from tests.chromium import OpenPage, follow
 from tests.conftest import signed_in
 from tests.gateway_fixture import RunningGateway
 
@@ -70,7 +70,7 @@ def test_from_an_empty_account_to_a_subscription_to_a_first_call_to_a_cancellati
     granted(open_page(signed_in(staff)), owner.email)
     page.reload()
     expect(page.locator("#balance")).to_contain_text("$50.00")
-    page.get_by_role("link", name="Subscription Center").click()
+    follow(page.get_by_role("link", name="Subscription Center"))
     page.get_by_role("link", name="Subscribe to Token Plan Plus").click()
     expect(dialog).to_contain_text("$20.00 is taken from the balance now, which leaves $30.00")
     dialog.get_by_role("button", name="Subscribe and pay").click()
@@ -94,9 +94,9 @@ def test_from_an_empty_account_to_a_subscription_to_a_first_call_to_a_cancellati
     assert Wallet.objects.get(pk=account.pk).posted_micros == 30 * DOLLAR
 
     # Switching the key off says first what it does not change.
-    page.get_by_role("link", name="Subscription Center").click()
-    page.get_by_role("link", name="MiniMax key").click()
-    page.get_by_role("link", name="All keys").click()
+    follow(page.get_by_role("link", name="Subscription Center"))
+    follow(page.get_by_role("link", name="MiniMax key"))
+    follow(page.get_by_role("link", name="All keys"))
     expect(page.get_by_text("Token Plan Plus", exact=True)).to_be_visible()
     page.get_by_role("switch", name="Use the MiniMax key").click()
     expect(dialog).to_contain_text("Billing goes on until you cancel in the Subscription Center")
@@ -108,7 +108,7 @@ def test_from_an_empty_account_to_a_subscription_to_a_first_call_to_a_cancellati
 
     # Cancelled, it is there until its period ends.
     page.get_by_role("link", name="Delete the MiniMax key").click()
-    dialog.get_by_role("link", name="Subscription Center").click()
+    follow(dialog.get_by_role("link", name="Subscription Center"))
     expect(page).to_have_url(CENTER)
     page.get_by_role("link", name="Cancel subscription").click()
     dialog.get_by_role("button", name="Cancel subscription").click()

@@ -26,6 +26,7 @@ def create(page: Page, name: str) -> str:
     page.get_by_role("link", name="New token").first.click()
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.get_by_role("button", name="Create token").click()
+    expect(page.locator("#token-text")).to_be_visible()
     shown = page.locator("#token-text").inner_text().strip()
     assert looks_like_token(shown)
     return shown

@@ -15,7 +15,7 @@ from orgs.models import Account, User
 from orgs.origin import Origin
 from tests.billing.calls import any_call
 from tests.browser.well_made import DESK, PHONE, assert_well_made
-from tests.chromium import OpenPage
+from tests.chromium import OpenPage, follow
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -50,7 +50,7 @@ def test_requests_are_filtered_paged_and_opened(
 ):
     page = open_page(owner_client)
     page.goto("/dashboard/")
-    page.get_by_role("link", name="Usage", exact=True).click()
+    follow(page.get_by_role("link", name="Usage", exact=True))
     told = page.get_by_role("status").filter(has_text="days of UTC")
     expect(told).to_contain_text("60 requests")
     page.get_by_label("Paid by").select_option(label="Balance")
@@ -59,6 +59,7 @@ def test_requests_are_filtered_paged_and_opened(
     page.get_by_label("Status").select_option(label="Refused")
     expect(told).to_contain_text("2 requests")
     page.go_back()
+    page.wait_for_load_state()
     expect(told).to_contain_text("20 requests")
     page.get_by_label("Paid by").select_option(label="Any payer")
     expect(told).to_contain_text("60 requests")

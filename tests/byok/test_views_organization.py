@@ -476,7 +476,7 @@ def test_a_test_that_one_manager_started_is_followed_by_another(
     billing_manager_client.post(of("test", key))
     test = KeyTest.objects.get()
     assert "Testing…" in text_of(owner_client.get(at("keys")))
-    assert 'hx-trigger="load delay:700ms"' in poll(owner_client, test).content.decode()
+    assert 'hx-trigger="every 700ms"' in poll(owner_client, test).content.decode()
     assert poll(member_client, test).status_code == 403
 
     passed = "Anthropic accepted this key: claude-haiku-4.5 answered in 412 ms."

@@ -50,7 +50,7 @@ def test_pressing_test_turns_the_button_into_a_ring_and_begins_to_ask(owner_clie
     assert content.strip().startswith(f'<tr id="{row}"')
     assert 'aria-busy="true"' in content
     assert "Testing…" in text_of(answer)
-    assert 'hx-trigger="load delay:700ms"' in content
+    assert 'hx-trigger="every 700ms"' in content
     assert f"?test={test.pk}" in content
 
 
@@ -64,7 +64,7 @@ def test_while_a_test_runs_only_the_asking_part_is_replaced(owner_client, anthro
     test = started(anthropic_key)
     answer = ask(owner_client, test)
     assert answer["HX-Retarget"] == f"#poll-{anthropic_key.pk}"
-    assert 'hx-trigger="load delay:700ms"' in answer.content.decode()
+    assert 'hx-trigger="every 700ms"' in answer.content.decode()
     assert "<tr" not in answer.content.decode()
 
 
