@@ -4,12 +4,14 @@ The processes are those of the Procfile, watched by honcho: when one ends, or on
 """
 
 import os
+import secrets
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -52,9 +54,13 @@ def require_port(port: int) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port at which nobody listens, and below those that systems give away by themselves: so it
+    is hardly ever taken before it is used."""
+    for _ in range(100):
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("No free port was found at 127.0.0.1.")
 
 
 def start(

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from megabrain.launch import free_port
 from tests.bench import load, upstream, wire
 from tests.bench.load import Calls, Pace, Streams
-from tests.bench.processes import free_port
 from tests.bench.report import Report
 from tests.bench.results import CallFigures, StreamFigures
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from megabrain.launch import free_port
 from tests.bench import load, wire
 from tests.bench.contenders import (
     ROOT,
@@ -23,7 +24,7 @@ from tests.bench.contenders import (
     installed,
 )
 from tests.bench.load import Pace
-from tests.bench.processes import Cores, Process, allow_many_files, free_port
+from tests.bench.processes import Cores, Process, allow_many_files
 from tests.bench.report import Report
 from tests.bench.results import CallFigures, StreamFigures
 

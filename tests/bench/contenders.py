@@ -14,8 +14,9 @@ from abc import ABC, abstractmethod
 from contextlib import closing
 from pathlib import Path
 
+from megabrain.launch import free_port
 from tests.bench import wire
-from tests.bench.processes import Process, free_port
+from tests.bench.processes import Process
 
 ROOT = Path(__file__).parent.parent.parent
 EMAIL = "bench@example.com"

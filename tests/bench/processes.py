@@ -103,12 +103,6 @@ class Process:
                     yield fields
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def allow_many_files() -> int:
     """As many open files as the system lets us have; children inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

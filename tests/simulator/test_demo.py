@@ -17,16 +17,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from megabrain.launch import free_port
 from tests import production
 
 ROOT = Path(__file__).parent.parent.parent
 STARTED = re.compile(r"Ctrl-C stops it\.")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def environment(home: Path, port: int, **more: str) -> dict[str, str]:
