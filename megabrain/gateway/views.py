@@ -261,7 +261,7 @@ async def _find_record(
     found = await gateway.snapshot.run(_load_record, caller, id_)
     if found is None:
         # Whoever asks at once may be quicker than the thread that writes.
-        await gateway.settlement.written(1.0)
+        await gateway.settlement.written(5.0)
         found = await gateway.snapshot.run(_load_record, caller, id_)
     return found
 
