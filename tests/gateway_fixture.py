@@ -128,6 +128,8 @@ def running_gateway(
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=1,
+            # Longer than any test waits between two calls of one client.
+            timeout_keep_alive=75,
         )
     )
     with django_db_blocker.unblock():

@@ -59,7 +59,7 @@ def test_rows_stand_in_the_order_of_their_providers_names(owner, account, owner_
             {
                 "health": Health.COOLING,
                 "health_code": "rate_limited",
-                "health_at": timezone.now() + timedelta(hours=1),
+                "health_at": lambda: timezone.now() + timedelta(hours=1),
             },
             "Cooling down Rate limited",
         ),

@@ -31,7 +31,7 @@ def shown(key: ProviderKey) -> str:
 @pytest.fixture
 def idle(settings):
     """Silence for longer than this ends a stream."""
-    settings.MEGABRAIN_IDLE_SECONDS = 0.3
+    settings.MEGABRAIN_IDLE_SECONDS = 1
 
 
 @pytest.mark.parametrize("word", WHY)

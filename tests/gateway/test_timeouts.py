@@ -59,7 +59,7 @@ def test_keep_alive_comments_are_not_a_first_byte(agent, key, simulator, setting
 
 
 def test_a_stalled_answer_in_one_piece(agent, key, usage_row, settings):
-    settings.MEGABRAIN_IDLE_SECONDS = 0.3
+    settings.MEGABRAIN_IDLE_SECONDS = 1
     add_keys(key, "stall")
     for dialect, response in post_all(agent).items():
         timed_out(dialect, response)
@@ -77,7 +77,7 @@ def test_the_whole_call_before_its_first_byte(agent, key, usage_row, settings):
 
 
 def test_the_whole_call_in_mid_stream(agent, key, usage_row, simulator, settings):
-    settings.MEGABRAIN_TOTAL_SECONDS = 0.8
+    settings.MEGABRAIN_TOTAL_SECONDS = 2
     add_keys(key)
     for dialect, response in post_all(agent, "stream: 100 events at 20/s", stream=True).items():
         stream = dialect.stream(response.content)
@@ -92,7 +92,7 @@ def test_the_whole_call_in_mid_stream(agent, key, usage_row, simulator, settings
 
 
 def test_the_whole_call_leaves_no_time_for_another_key(agent, key, simulator, settings):
-    settings.MEGABRAIN_TOTAL_SECONDS = 0.3
+    settings.MEGABRAIN_TOTAL_SECONDS = 2
     key("fireworks", "hang")
     key("novita")
     agent.post(CHAT.path, CHAT.body(model=MODEL))

@@ -36,10 +36,10 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def ready(self) -> bool:
-        """Whether a load balancer would send anybody here."""
+    def ready(self, seconds: float = 1) -> bool:
+        """Whether a load balancer, which waits so long for an answer, would send anybody here."""
         try:
-            return requests.get(f"{self.address}/readyz", timeout=1).status_code == 200
+            return requests.get(f"{self.address}/readyz", timeout=seconds).status_code == 200
         except (requests.ConnectionError, requests.Timeout):
             return False
 

@@ -450,7 +450,7 @@ def test_a_large_export_takes_little_memory_and_holds_up_nobody(server, owner, o
         pieces = answer.iter_content(PIECE)
         head = next(pieces)
         # It waits for us now, and for nobody else.
-        assert server.ready()
+        assert server.ready(10)
         assert browser.export(**NOTHING).text == ""
         whole = head + b"".join(pieces)
     assert len(whole) > 1.5 * MEMORY or EVENTS < 20_000
@@ -513,5 +513,5 @@ def test_an_export_that_ends_early_is_not_taken_for_the_whole(
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             take(pieces, told)
     assert 0 < told.count(b"\n") < AuditHead.objects.get(pk=organization.pk).sequence
-    assert server.ready()
+    assert server.ready(10)
     assert Browser(server, owner).export(**NOTHING).status_code == 200

@@ -199,6 +199,8 @@ def slowly(request: Received) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_provider_whose_answer_trickles(agent, key, settings, stream):
+    settings.MEGABRAIN_FIRST_BYTE_SECONDS = 3
+    settings.MEGABRAIN_TOTAL_SECONDS = 4
     key("openai")
 
     def ask(number: int) -> requests.Response:

@@ -235,8 +235,8 @@ FAULTS = {
 
 @pytest.fixture
 def short_waits(settings):
-    settings.MEGABRAIN_FIRST_BYTE_SECONDS = 0.4
-    settings.MEGABRAIN_IDLE_SECONDS = 0.4
+    settings.MEGABRAIN_FIRST_BYTE_SECONDS = 1
+    settings.MEGABRAIN_IDLE_SECONDS = 1
 
 
 @pytest.fixture
