@@ -2,12 +2,22 @@
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from byok.models import KeyTest
 from orgs.actions import create_token
 from orgs.models import User
 from orgs.origin import Origin
-from tests.browser.test_byok import FOREIGN, KEYS, WORKING, add, choose, toast
+from tests.browser.test_byok import (
+    FOREIGN,
+    KEYS,
+    WORKING,
+    add,
+    choose,
+    later,
+    toast,
+    wait_for,
+)
 from tests.chromium import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -117,6 +127,28 @@ def test_after_an_update_the_focus_is_back_on_its_button(
     page.get_by_role("button", name="Replace key").click()
     expect(toast(page, "The Anthropic key is replaced.")).to_be_visible()
     expect(page.get_by_role("link", name="Update the Anthropic key")).to_be_focused()
+
+
+def test_a_control_that_waits_keeps_the_focus_while_something_else_settles(
+    open_page: OpenPage, owner_client: Client, owner: User
+):
+    add(owner, "anthropic", WORKING)
+    KeyTest.objects.create(key=add(owner, "openai", FOREIGN), created_at=later())
+    page = open_page(owner_client)
+    pressed: list[Route] = []
+    page.route("**/enabled/", lambda route: pressed.append(route))
+    page.goto(KEYS)
+    switch = page.get_by_role("switch", name="Use the Anthropic key")
+    switch.focus()
+    page.keyboard.press("Space")
+    wait_for(page, pressed)
+    # The other key's row is asked about meanwhile, and what is new of it settles.
+    for _ in range(2):
+        with page.expect_response("**/row/**"):
+            pass
+    pressed[0].continue_()
+    expect(switch).not_to_be_checked()
+    expect(switch).to_be_focused()
 
 
 def test_who_moves_on_as_a_dialog_closes_is_not_called_back(

@@ -5,9 +5,10 @@ import re
 import pytest
 from allauth.mfa.models import Authenticator
 from django.core import mail
-from playwright.sync_api import CDPSession, Page, expect
+from playwright.sync_api import CDPSession, Page, Route, expect
 
 from orgs.models import AuditEvent, User
+from tests.browser.test_byok import wait_for
 from tests.visitor import PASSWORD, code_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -152,3 +153,14 @@ def test_without_javascript_the_password_is_what_is_offered(open_page):
     page.goto("/accounts/login/")
     expect(page.get_by_role("button", name="Sign in with a passkey")).to_be_hidden()
     expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+
+
+def test_its_button_waits_for_the_script_that_it_needs(page: Page):
+    held: list[Route] = []
+    page.route("**/passkeys*.js", lambda route: held.append(route))
+    page.goto("/accounts/login/", wait_until="commit")
+    button = page.get_by_role("button", name="Sign in with a passkey")
+    expect(button).to_be_disabled()
+    wait_for(page, held)
+    held[0].continue_()
+    expect(button).to_be_enabled()
