@@ -72,7 +72,7 @@ def payments(request: SignedInRequest, slug: str | None = None) -> HttpResponse:
 
 @require_safe
 @account_page
-def payment_checkout(request: SignedInRequest, id: UUID, slug: str | None = None) -> HttpResponse:  # noqa: A002
+def payment_checkout(request: SignedInRequest, id: UUID, slug: str | None = None) -> HttpResponse:  # noqa: A002 -- of a payment.
     """On the way to the provider's checkout.
 
     A page and not a redirect: forms of ours lead to ourselves alone, says our policy, and it would
@@ -87,7 +87,7 @@ def payment_checkout(request: SignedInRequest, id: UUID, slug: str | None = None
 
 @require_safe
 @account_page
-def payment(request: SignedInRequest, id: UUID, slug: str | None = None) -> HttpResponse:  # noqa: A002
+def payment(request: SignedInRequest, id: UUID, slug: str | None = None) -> HttpResponse:  # noqa: A002 -- as above.
     """What came of it. While that is open, the page of whoever comes back from paying asks again by
     itself for a while: it gets an empty answer, and so is left alone, until there is news."""
     account, taking = _account(request, slug)

@@ -1,7 +1,11 @@
 """What the tests of subscriptions begin with: a plan, keys in stock, a balance."""
 
+import html
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
+
+from django.test import Client
 
 from billing.ledger import Kind, credit
 from billing.models import Plan, PlanKey, Subscription, Wallet
@@ -16,6 +20,8 @@ DOLLAR = 1_000_000
 DAY = timedelta(days=1)
 #: When what is tested begins; each test moves its clock from there.
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+#: What somebody agrees to who subscribes to Token Plan Plus.
+AGREED = {"price_micros": "20000000", "period_days": "30"}
 
 
 def plan_plus() -> Plan:
@@ -75,3 +81,22 @@ def subscribed(actor: User, account: Account, now: datetime = START) -> Subscrip
         origin=ORIGIN,
         now=now,
     )
+
+
+def shown(client: Client, url: str) -> str:
+    """The words of the page there."""
+    answer = client.get(url)
+    assert answer.status_code == 200
+    return words(answer.content.decode())
+
+
+def words(page: str) -> str:
+    main = page[page.index("<main") : page.index("</main>")]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", main)).split()).replace(" .", ".")
+
+
+def sent(client: Client, url: str, data: dict[str, str] = AGREED, status: int = 200) -> str:
+    """What the page says after this was sent, which agrees to the plan if it is nothing else."""
+    answer = client.post(url, data, follow=True)
+    assert answer.status_code == status
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
